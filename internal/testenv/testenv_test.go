@@ -1,0 +1,82 @@
+package testenv
+
+import (
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestRedis(t *testing.T) {
+	s := Redis(t)
+	if err := s.Ping(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Do("SET", "k", "v"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Do("GET", "k"); got != "v" || err != nil {
+		t.Fatalf("GET: %q, %v", got, err)
+	}
+	s.Kill()
+	if s.Ping() == nil {
+		t.Fatal("answers after Kill")
+	}
+	s.Restart()
+	if got, err := s.Do("GET", "k"); got != "" || err != nil {
+		t.Fatalf("GET after Restart: %q, %v, want nothing", got, err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(s.dir, "*.rdb")); len(left) > 0 {
+		t.Fatalf("wrote %v", left)
+	}
+}
+
+func TestRedisServersAtOnce(t *testing.T) {
+	for range 6 {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			if err := Redis(t).Ping(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func TestRedisCluster(t *testing.T) {
+	c := RedisCluster(t)
+	if len(c.Addrs) != 3 {
+		t.Fatalf("%d nodes", len(c.Addrs))
+	}
+	// One key is served by exactly one of the three; the others say who.
+	served := 0
+	for _, n := range c.Nodes {
+		if _, err := n.Do("SET", "{room}:1", "x"); err == nil {
+			served++
+		}
+	}
+	if served != 1 {
+		t.Fatalf("%d nodes took the key, want 1", served)
+	}
+}
+
+func TestProcess(t *testing.T) {
+	p := Start(t, exec.Command("sh", "-c", "echo hello; exit 3"))
+	if err := p.Wait(10 * time.Second); err == nil {
+		t.Fatal("exit status 3 is no error")
+	}
+	if p.Output() != "hello\n" || !p.Exited() {
+		t.Fatalf("output %q, exited %v", p.Output(), p.Exited())
+	}
+	q := Start(t, exec.Command("sleep", "600"))
+	q.Kill()
+	q.Kill()
+}
+
+func TestEventually(t *testing.T) {
+	var n atomic.Int32
+	Eventually(t, 5*time.Second, func() bool { return n.Add(1) == 5 }, "five calls")
+	if poll(20*time.Millisecond, func() bool { return false }) {
+		t.Fatal("a condition that never holds held")
+	}
+}
