@@ -1,0 +1,4 @@
+// Package elsewhere stands on no floor.
+package elsewhere
+
+import _ "github.com/rondo-chat/rondo/protocol" // want floors

@@ -1,0 +1,2 @@
+// Package matchmaking is a fixture.
+package matchmaking

@@ -1,0 +1,2 @@
+// Package metrics is a fixture.
+package metrics

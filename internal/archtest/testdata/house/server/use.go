@@ -1,0 +1,5 @@
+package server
+
+import "github.com/rondo-chat/rondo/chat"
+
+func use() { chat.Exported["b"] = 2 }
