@@ -36,9 +36,9 @@ func (r Rate) depth() time.Duration { return r.cost(max(r.Burst, 1)) }
 // owns it guards it. It costs 8 bytes.
 //
 // It keeps one instant instead of a count (the generic cell rate algorithm,
-// ITU-T I.371): when it would be full again if nothing more was taken.
+// ITU-T I.371), exported so that a bucket can be stored.
 type Bucket struct {
-	full int64 // Unix nanoseconds
+	Full int64 // when the bucket is full again if nothing is taken, Unix nanoseconds
 }
 
 // Take takes n tokens at now if they are there. If not it takes none, and retry
@@ -52,11 +52,11 @@ func (b *Bucket) Take(now time.Time, n float64, r Rate) (ok bool, retry time.Dur
 	}
 	depth, cost := r.depth(), r.cost(n)
 	at := now.UnixNano()
-	lack := min(max(time.Duration(b.full-at), 0), depth)
+	lack := min(max(time.Duration(b.Full-at), 0), depth)
 	if lack+cost > depth {
 		return false, max(min(lack+cost-depth, lack), 1)
 	}
-	b.full = at + int64(lack+cost)
+	b.Full = at + int64(lack+cost)
 	return true, 0
 }
 
@@ -68,10 +68,10 @@ type Keyed struct {
 	rate Rate
 	half int
 
-	mu       sync.Mutex
-	rotated  time.Time
-	young    map[string]*Bucket // used since rotated
-	old      map[string]*Bucket // used in the turn before
+	mu      sync.Mutex
+	rotated time.Time
+	young   map[string]*Bucket // used since rotated
+	old     map[string]*Bucket // used in the turn before
 }
 
 // NewKeyed makes a Keyed for at most so many keys (at least 2).

@@ -1,0 +1,204 @@
+package rooms
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/rondo-chat/rondo/auth"
+	"github.com/rondo-chat/rondo/protocol"
+)
+
+// maxTries bounds how often a change is tried against others at the same room.
+// Each lost try means that somebody else's change went through, and a room can
+// take few: seats and guesses are counted.
+const maxTries = 100
+
+// outcome is what a step did to a record.
+type outcome int
+
+const (
+	unchanged outcome = iota
+	noted             // changed in what is not part of the Room
+	changed
+)
+
+// step changes a record, of which it owns a copy. It may be called several
+// times, each time with the record as it is then.
+type step func(rec *Record, now time.Time) (outcome, error)
+
+// change applies the step to a room that is there and not ended.
+func (r *Registry) change(ctx context.Context, id protocol.RoomID, f step) (Room, error) {
+	return r.changeAny(ctx, id, func(rec *Record, now time.Time) (outcome, error) {
+		if rec.Room.Ended {
+			return unchanged, errNotFound()
+		}
+		return f(rec, now)
+	})
+}
+
+// changeAny applies the step to a room, ended or not.
+func (r *Registry) changeAny(ctx context.Context, id protocol.RoomID, f step) (Room, error) {
+	if !validID(id) {
+		return Room{}, errNotFound()
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
+	defer cancel()
+	if err := r.lease.wait(ctx, r.cfg.Lease/2); err != nil {
+		return Room{}, err
+	}
+	return r.write(ctx, id, auth.Random(5), f)
+}
+
+// write applies the step to the record, atomically: it loads the record, lets
+// the step change a copy, and swaps that in if nobody was faster. The change is
+// named op: if the record says that op took place already, it did not fail, only
+// the answer was lost.
+func (r *Registry) write(ctx context.Context, id protocol.RoomID, op string, f step) (Room, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
+	defer cancel()
+	failed := false
+	for range maxTries {
+		old, err := r.cfg.Store.Load(ctx, id)
+		if err != nil {
+			return Room{}, err
+		}
+		now := time.Now()
+		if old == nil || old.over(now) {
+			return Room{}, errNotFound()
+		}
+		if slices.Contains(old.Ops, op) {
+			return old.Room, nil
+		}
+		rec := old.Clone()
+		what, result := f(rec, now)
+		if what == unchanged {
+			return rec.Room, result
+		}
+		rec.stamp(op, what)
+		switch ok, err := r.cfg.Store.Swap(ctx, old, rec); {
+		case ok:
+			return rec.Room, result
+		case err != nil && failed:
+			return Room{}, err
+		case err != nil:
+			failed = true // look whether it took place
+		default:
+			r.metrics.retries.Inc()
+		}
+	}
+	return Room{}, unavailable("the room is too busy")
+}
+
+// stamp numbers the change and notes its name.
+func (rec *Record) stamp(op string, what outcome) {
+	rec.Rev++
+	if what == changed {
+		rec.Room.Version++
+	}
+	rec.Ops = append(rec.Ops, op)
+	rec.Ops = rec.Ops[max(0, len(rec.Ops)-keptOps):]
+}
+
+// make stores the record of a new room, or returns the room that has its id.
+func (r *Registry) make(ctx context.Context, rec *Record) (room Room, made bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
+	defer cancel()
+	if err := r.lease.wait(ctx, r.cfg.Lease/2); err != nil {
+		return Room{}, false, err
+	}
+	op := auth.Random(5)
+	rec.Ops = []string{op}
+	made, swapErr := r.cfg.Store.Swap(ctx, nil, rec)
+	if made {
+		r.metrics.opened(rec.Room)
+		return rec.Room, true, nil
+	}
+	stored, err := r.cfg.Store.Load(ctx, rec.Room.ID) // also tells whether a failed Swap took place
+	switch {
+	case err != nil:
+		return Room{}, false, err
+	case stored == nil && swapErr != nil:
+		return Room{}, false, swapErr
+	case stored == nil: // it ended and was forgotten in this moment
+		rec.Room.Ended, rec.Room.Members = true, nil
+		return rec.Room, false, nil
+	}
+	made = slices.Contains(stored.Ops, op)
+	if made {
+		r.metrics.opened(rec.Room)
+	}
+	return stored.Room, made, nil
+}
+
+// seat gives m the next member id and adds it.
+func (rec *Record) seat(m Member, node protocol.NodeID) Member {
+	m.ID = protocol.MemberID(strconv.FormatUint(rec.Next, 10))
+	m.Node, m.Away = node, false
+	if m.Since.IsZero() {
+		m.Since = time.Now()
+	}
+	m.Since = m.Since.Truncate(time.Millisecond).UTC()
+	rec.Next++
+	rec.Room.Members = append(rec.Room.Members, m)
+	return m
+}
+
+// move brings the member at i to the node.
+func (rec *Record) move(i int, node protocol.NodeID, seat *Member) outcome {
+	m := &rec.Room.Members[i]
+	moved := m.Node != node
+	m.Node = node
+	*seat = *m
+	if moved {
+		return changed
+	}
+	return unchanged
+}
+
+// unseat takes out the members for whom gone holds, and sets the room's end
+// where that follows.
+func (r *Registry) unseat(rec *Record, now time.Time, gone func(Member) bool) {
+	rec.Room.Members = slices.DeleteFunc(rec.Room.Members, gone)
+	switch {
+	case rec.Room.Kind == Matched && !rec.Room.Ended:
+		rec.Room.Ended = true
+		rec.Until = now.Add(r.cfg.Remember)
+	case rec.Room.Kind == Named && len(rec.Room.Members) == 0:
+		rec.Until = now.Add(r.cfg.Linger)
+	}
+}
+
+// unlock checks the passcode. A wrong one is counted in the record; after too
+// many of them in the room no passcode is looked at for a while, not even the
+// right one. No passcode at all is refused without being counted.
+func (r *Registry) unlock(rec *Record, passcode string, now time.Time) (outcome, error) {
+	if rec.Passcode == nil {
+		return unchanged, nil
+	}
+	if passcode == "" {
+		return unchanged, protocol.Errorf(protocol.CodePasscode, "the room has a passcode")
+	}
+	guesses := rec.Guesses
+	if ok, retry := guesses.Take(now, 1, r.cfg.Guesses); !ok {
+		return unchanged, &protocol.Error{Code: protocol.CodeRateLimited, Msg: "too many wrong passcodes for this room", Retry: retry}
+	}
+	if len(passcode) <= protocol.MaxPasscodeBytes && hmac.Equal(rec.Passcode, r.passcodeMAC(rec.Room.ID, passcode)) {
+		return unchanged, nil
+	}
+	rec.Guesses = guesses
+	return noted, protocol.Errorf(protocol.CodePasscode, "the passcode is wrong")
+}
+
+// passcodeMAC binds the passcode to its room, so that equal passcodes of two
+// rooms do not look alike.
+func (r *Registry) passcodeMAC(id protocol.RoomID, passcode string) []byte {
+	h := hmac.New(sha256.New, r.cfg.Key)
+	h.Write([]byte(id))
+	h.Write([]byte{0})
+	h.Write([]byte(passcode))
+	return h.Sum(nil)
+}

@@ -1,0 +1,107 @@
+package rooms
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/rondo-chat/rondo/internal/ratelimit"
+	"github.com/rondo-chat/rondo/protocol"
+)
+
+// Store keeps records, node leases and what follows from them: which seats a
+// node has and which rooms are over. It is safe for concurrent use, also by
+// several nodes where it is shared.
+//
+// Each method is atomic by itself. Errors are *protocol.Error with code
+// unavailable and mean that the outcome is unknown; the Registry repeats safely.
+type Store interface {
+	// Load returns the record, or nil if there is none.
+	Load(ctx context.Context, id protocol.RoomID) (*Record, error)
+
+	// Swap replaces old by new if what is stored has old's revision, and reports
+	// whether it did. A nil old means that nothing may be stored, a nil new
+	// removes. New's revision is old's plus one. From before Swap changes the
+	// record, each of new's members is among the Seats of its node; some time
+	// after, a seat given up is not.
+	Swap(ctx context.Context, old, new *Record) (bool, error)
+
+	// Renew makes the node alive for ttl, by the store's clock, and returns how
+	// many seats it has.
+	Renew(ctx context.Context, node protocol.NodeID, ttl time.Duration) (seats int, err error)
+
+	// Dead returns nodes whose lease is over and that were not forgotten.
+	Dead(ctx context.Context) ([]protocol.NodeID, error)
+
+	// Seats returns up to limit seats of the node after the cursor ("" at the
+	// start), and the cursor to go on with ("" at the end). A seat may be
+	// returned twice; one that is there all the time is not missed.
+	Seats(ctx context.Context, node protocol.NodeID, cursor string, limit int) (seats []Seat, next string, err error)
+
+	// Forget takes the seats off the node's list and, when none is left and its
+	// lease is over, the node off the list of nodes.
+	Forget(ctx context.Context, node protocol.NodeID, seats []Seat) error
+
+	// Due returns, and takes off the list, up to limit rooms whose Until has
+	// passed at now. Ended rooms are not listed: they go by themselves.
+	Due(ctx context.Context, now time.Time, limit int) ([]protocol.RoomID, error)
+
+	// Keep prolongs the life of the rooms. A store may remove a room that nobody
+	// changed or kept for several hours.
+	Keep(ctx context.Context, rooms []protocol.RoomID) error
+}
+
+// Seat is where a node's session sits.
+type Seat struct {
+	Room    protocol.RoomID
+	Member  protocol.MemberID
+	Session protocol.SessionID
+}
+
+// Record is a room as it is stored.
+type Record struct {
+	Room Room `json:"room"`
+	// Rev counts writes, from 1. It rises at least as fast as Room.Version.
+	Rev uint64 `json:"rev"`
+	// Next is the number of the next member.
+	Next uint64 `json:"next"`
+	// Until, if set, is when the room is over: an empty named room's last
+	// instant, or how long an ended room is remembered.
+	Until time.Time `json:"until,omitzero"`
+	// Passcode is a MAC of the passcode under the Registry's key; nil for none.
+	Passcode []byte `json:"passcode,omitempty"`
+	// Guesses counts wrong passcodes.
+	Guesses ratelimit.Bucket `json:"guesses,omitzero"`
+	// Ops names the newest changes, newest last, so that who made one and lost
+	// the answer can see that it happened.
+	Ops []string `json:"ops,omitempty"`
+}
+
+const keptOps = 8
+
+// Clone returns a copy that shares nothing with r.
+func (r *Record) Clone() *Record {
+	if r == nil {
+		return nil
+	}
+	c := *r
+	c.Room = r.Room.clone()
+	c.Passcode = slices.Clone(r.Passcode)
+	c.Ops = slices.Clone(r.Ops)
+	return &c
+}
+
+// Seats returns the record's seats on each node. It is for Stores.
+func (r *Record) Seats() map[Seat]protocol.NodeID {
+	if r == nil {
+		return nil
+	}
+	seats := make(map[Seat]protocol.NodeID, len(r.Room.Members))
+	for _, m := range r.Room.Members {
+		seats[Seat{Room: r.Room.ID, Member: m.ID, Session: m.Session}] = m.Node
+	}
+	return seats
+}
+
+// over reports whether the record's time has passed.
+func (r *Record) over(now time.Time) bool { return !r.Until.IsZero() && !now.Before(r.Until) }

@@ -1,0 +1,264 @@
+package rooms
+
+import (
+	"context"
+	"time"
+
+	"github.com/rondo-chat/rondo/auth"
+	"github.com/rondo-chat/rondo/protocol"
+)
+
+const (
+	seatPage = 256 // seats looked at in one go
+	duePage  = 64  // rooms that are over, in one go
+)
+
+// Start takes out what a former process of the same node name left behind,
+// renews this node's lease from now on, and sweeps. It returns at once; until
+// the first renewal went through, calls wait for it. Close ends what it began.
+func (r *Registry) Start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	r.done.Go(func() { r.every(ctx, r.cfg.Lease/4, r.lease.poke, "renew", r.renew) })
+	r.done.Go(func() { r.every(ctx, r.cfg.Sweep, nil, "sweep", r.sweep) })
+	r.done.Go(func() { r.every(ctx, r.cfg.KeepEvery, nil, "keep", r.keep) })
+	if r.cfg.Holds != nil {
+		var suspects map[Seat]bool
+		r.done.Go(func() {
+			r.every(ctx, r.cfg.CheckEvery, nil, "check", func(ctx context.Context) error {
+				return r.check(ctx, &suspects)
+			})
+		})
+	}
+}
+
+// Close stops renewing and sweeping and waits until no callback runs. The lease
+// runs out by itself: seats that are left stay for as long, for their sessions
+// may be on the way to another node.
+func (r *Registry) Close() {
+	if r.cancel != nil {
+		r.cancel()
+	}
+	r.done.Wait()
+}
+
+// every calls f now, at the interval and when poked. It logs when f starts or
+// stops to fail, not each time.
+func (r *Registry) every(ctx context.Context, interval time.Duration, poke <-chan struct{}, what string, f func(context.Context) error) {
+	t := time.NewTicker(interval)
+	defer t.Stop()
+	failing := false
+	for {
+		err := f(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil && !failing:
+			r.cfg.Logger.Warn("rooms: cannot "+what, "error", err)
+		case err == nil && failing:
+			r.cfg.Logger.Info("rooms: can " + what + " again")
+		}
+		failing = err != nil
+		r.metrics.ran(what, err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-poke:
+		case <-t.C:
+		}
+	}
+}
+
+// sweep takes the members of dead nodes out and removes rooms that are over.
+func (r *Registry) sweep(ctx context.Context) error {
+	dead, err := r.cfg.Store.Dead(ctx)
+	if err != nil {
+		return err
+	}
+	for _, node := range dead {
+		if node == r.cfg.Node {
+			continue // late, not dead; renew sees to it
+		}
+		if err := r.reap(ctx, node); err != nil {
+			return err
+		}
+	}
+	for {
+		over, err := r.cfg.Store.Due(ctx, time.Now(), duePage)
+		if err != nil {
+			return err
+		}
+		for _, id := range over {
+			if err := r.expire(ctx, id); err != nil {
+				return err
+			}
+		}
+		if len(over) < duePage {
+			return nil
+		}
+	}
+}
+
+// pages calls f with the node's seats, page by page.
+func (r *Registry) pages(ctx context.Context, node protocol.NodeID, f func([]Seat) error) error {
+	cursor := ""
+	for {
+		seats, next, err := r.cfg.Store.Seats(ctx, node, cursor, seatPage)
+		if err != nil {
+			return err
+		}
+		if len(seats) > 0 {
+			if err := f(seats); err != nil {
+				return err
+			}
+		}
+		if next == "" {
+			return nil
+		}
+		cursor = next
+	}
+}
+
+// reap takes all members of the node out of their rooms, then the node off the
+// list. Several nodes may do it at once: each member is taken out by one.
+func (r *Registry) reap(ctx context.Context, node protocol.NodeID) error {
+	err := r.pages(ctx, node, func(seats []Seat) error {
+		for _, s := range seats {
+			if err := r.evict(ctx, s.Room, func(m Member) bool { return m.Node == node }); err != nil {
+				return err
+			}
+		}
+		return r.cfg.Store.Forget(ctx, node, seats)
+	})
+	if err != nil {
+		return err
+	}
+	return r.cfg.Store.Forget(ctx, node, nil)
+}
+
+// evict takes the members for whom lost holds out of the room and reports them.
+// Where the store fails after it was asked to write, evict asks until it knows
+// what became of it, for else nobody would hear of a removal that took place.
+func (r *Registry) evict(ctx context.Context, id protocol.RoomID, lost func(Member) bool) error {
+	var gone []Member
+	op := auth.Random(5)
+	take := func(rec *Record, now time.Time) (outcome, error) {
+		gone = nil
+		for _, m := range rec.Room.Members {
+			if lost(m) {
+				gone = append(gone, m)
+			}
+		}
+		if gone == nil {
+			return unchanged, nil
+		}
+		r.unseat(rec, now, lost)
+		return changed, nil
+	}
+	room, err := r.write(ctx, id, op, take)
+	for gone != nil && protocol.CodeOf(err) == protocol.CodeUnavailable {
+		if !pause(ctx, r.cfg.Sweep) {
+			return ctx.Err()
+		}
+		room, err = r.write(ctx, id, op, take)
+	}
+	switch {
+	case protocol.CodeOf(err) == protocol.CodeNotFound:
+		return nil
+	case err != nil:
+		return err
+	case gone != nil:
+		r.metrics.left("lost", room, len(gone))
+		r.cfg.Removed(room, gone, ReasonLost)
+	}
+	return nil
+}
+
+// pause waits for d and reports whether the context still holds.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// expire removes the room if it is empty and its time has passed.
+func (r *Registry) expire(ctx context.Context, id protocol.RoomID) error {
+	rec, err := r.cfg.Store.Load(ctx, id)
+	if err != nil {
+		return err
+	}
+	if rec == nil || !rec.over(time.Now()) {
+		return nil
+	}
+	ok, err := r.cfg.Store.Swap(ctx, rec, nil)
+	if err != nil {
+		return err
+	}
+	if ok {
+		r.metrics.ended(Named, string(ReasonExpired))
+		r.cfg.Removed(rec.Room, nil, ReasonExpired)
+	}
+	return nil
+}
+
+// keep prolongs the rooms in which this node has seats.
+func (r *Registry) keep(ctx context.Context) error {
+	return r.pages(ctx, r.cfg.Node, func(seats []Seat) error {
+		ids := roomsOf(seats)
+		if err := r.cfg.Store.Keep(ctx, ids); err != nil {
+			return err
+		}
+		r.cfg.Kept(ids)
+		return nil
+	})
+}
+
+func roomsOf(seats []Seat) []protocol.RoomID {
+	seen := make(map[protocol.RoomID]bool, len(seats))
+	ids := make([]protocol.RoomID, 0, len(seats))
+	for _, s := range seats {
+		if !seen[s.Room] {
+			seen[s.Room] = true
+			ids = append(ids, s.Room)
+		}
+	}
+	return ids
+}
+
+// check takes out seats of this node that no session of it holds: what a call
+// left behind whose outcome nobody learned. A seat is one of them when two
+// checks in a row find it so, which no call in progress outlasts.
+func (r *Registry) check(ctx context.Context, suspects *map[Seat]bool) error {
+	now := map[Seat]bool{}
+	err := r.pages(ctx, r.cfg.Node, func(seats []Seat) error {
+		for _, s := range seats {
+			if !r.cfg.Holds(s.Session, s.Room) {
+				now[s] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for s := range now {
+		if !(*suspects)[s] {
+			continue
+		}
+		delete(now, s)
+		lost := func(m Member) bool { return m.ID == s.Member && m.Node == r.cfg.Node && m.Session == s.Session }
+		if err := r.evict(ctx, s.Room, lost); err != nil {
+			return err
+		}
+		if err := r.cfg.Store.Forget(ctx, r.cfg.Node, []Seat{s}); err != nil {
+			return err
+		}
+	}
+	*suspects = now
+	return nil
+}
