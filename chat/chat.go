@@ -1,0 +1,184 @@
+// Package chat keeps what is written in rooms.
+//
+// Each room has one order: a message draws the next offset, 1, 2, 3 … without
+// gaps, in the same step in which it is stored. A message that is sent again
+// with the same client id by the same member is not stored again: the first
+// answer is given. What a member missed is read by offset.
+//
+// A room's newest messages are kept, up to the store's Retention; history says
+// which are there and never pretends that older ones do not exist: offsets go
+// on counting.
+//
+// The package checks shape and size. That text is clean (no control characters,
+// graphemes counted) and that the sender may write is for the caller.
+package chat
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rondo-chat/rondo/protocol"
+)
+
+// DefaultPage is how many messages History returns unless told otherwise.
+const DefaultPage = 50
+
+// Message is a message in a room, and whose it is.
+type Message struct {
+	protocol.ChatMessage
+	Room protocol.RoomID `json:"room"`
+	User protocol.UserID `json:"user"`
+}
+
+// Weight is what the message counts against Retention.Bytes.
+func (m *Message) Weight() int {
+	return len(m.Text) + len(m.Name) + len(m.CID) + len(m.From) + len(m.User) + 64
+}
+
+// Config configures a Log. Zero fields have the defaults given.
+type Config struct {
+	Store      Store                 // required
+	Timeout    time.Duration         // for one call, beyond which it is unavailable; 5 s
+	Registerer prometheus.Registerer // nil: not registered
+}
+
+// Log takes and returns messages. It is safe for concurrent use. Errors are
+// *protocol.Error; unavailable means that the outcome is not known: sending the
+// same message again is safe.
+type Log struct {
+	cfg     Config
+	metrics *metrics
+}
+
+// New makes a Log.
+func New(cfg Config) (*Log, error) {
+	if cfg.Store == nil {
+		return nil, errors.New("chat: Config.Store is missing")
+	}
+	if cfg.Timeout < 0 {
+		return nil, errors.New("chat: Config.Timeout is negative")
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 5 * time.Second
+	}
+	return &Log{cfg: cfg, metrics: newMetrics(cfg.Registerer)}, nil
+}
+
+// Send stores the message in the room and returns it with its Off and At. Of m
+// the caller gives From, User, Name, CID and Text. If the member sent this CID
+// before and the message is still kept, that one is returned and dup is true.
+// Errors: bad_request, too_large, unavailable.
+func (l *Log) Send(ctx context.Context, room protocol.RoomID, m Message) (sent Message, dup bool, err error) {
+	m.Room, m.Off, m.At = room, 0, time.Now().UnixMilli()
+	if err = check(m); err == nil {
+		ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
+		defer cancel()
+		sent, dup, err = l.cfg.Store.Append(ctx, m)
+	}
+	l.metrics.sent(m, dup, err)
+	if err != nil {
+		return Message{}, false, err
+	}
+	return sent, dup, nil
+}
+
+func check(m Message) error {
+	switch {
+	case !isWord(string(m.Room)):
+		return protocol.Errorf(protocol.CodeBadRequest, "room: not an id")
+	case !isWord(string(m.From)):
+		return protocol.Errorf(protocol.CodeInternal, "chat: the sender has no member id")
+	case !isWord(m.CID):
+		return protocol.Errorf(protocol.CodeBadRequest, "cid: must be 1 to %d of A-Z a-z 0-9 _ -", protocol.MaxCIDBytes)
+	case m.Text == "":
+		return protocol.Errorf(protocol.CodeBadRequest, "text: is empty")
+	case len(m.Text) > protocol.MaxChatBytes:
+		return protocol.Errorf(protocol.CodeTooLarge, "text: over %d bytes", protocol.MaxChatBytes)
+	case !utf8.ValidString(m.Text), !utf8.ValidString(m.Name):
+		return protocol.Errorf(protocol.CodeBadRequest, "text: not UTF-8")
+	}
+	return nil
+}
+
+// isWord reports whether s has the shape of an id: 1 to 64 letters, digits, "_"
+// and "-". Stores rely on it for keys.
+func isWord(s string) bool {
+	return len(s) >= 1 && len(s) <= protocol.MaxCIDBytes && !strings.ContainsFunc(s, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-'
+	})
+}
+
+// History returns a page of the room's messages, oldest first: with Since those
+// after that offset, the oldest of them; with Before those before it, the newest
+// of them; with neither the newest. More says whether the page ends early: with
+// Since that newer ones are there, else that older ones are. A room without
+// messages has Off 0. Errors: bad_request, unavailable.
+func (l *Log) History(ctx context.Context, room protocol.RoomID, q protocol.ChatQuery) (protocol.ChatHistory, error) {
+	query, err := parse(room, q)
+	var page Page
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
+		defer cancel()
+		page, err = l.cfg.Store.Page(ctx, room, query)
+	}
+	l.metrics.read(err)
+	if err != nil {
+		return protocol.ChatHistory{}, err
+	}
+	h := protocol.ChatHistory{Off: page.Last, More: page.More, Messages: make([]protocol.ChatMessage, len(page.Messages))}
+	for i, m := range page.Messages {
+		h.Messages[i] = m.ChatMessage
+	}
+	return h, nil
+}
+
+func parse(room protocol.RoomID, q protocol.ChatQuery) (Query, error) {
+	switch {
+	case !isWord(string(room)):
+		return Query{}, protocol.Errorf(protocol.CodeBadRequest, "room: not an id")
+	case q.Limit < 0 || q.Limit > protocol.MaxHistory:
+		return Query{}, protocol.Errorf(protocol.CodeBadRequest, "limit: must be 1 to %d", protocol.MaxHistory)
+	case q.Since != nil && q.Before != 0:
+		return Query{}, protocol.Errorf(protocol.CodeBadRequest, "since, before: only one of them")
+	}
+	query := Query{Before: q.Before, Limit: q.Limit}
+	if query.Limit == 0 {
+		query.Limit = DefaultPage
+	}
+	if q.Since != nil {
+		query.Forward, query.After = true, *q.Since
+	}
+	return query, nil
+}
+
+// Touch keeps the rooms' messages from expiring for another Retention.TTL.
+func (l *Log) Touch(ctx context.Context, rooms []protocol.RoomID) error {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
+	defer cancel()
+	return l.cfg.Store.Touch(ctx, words(rooms))
+}
+
+// Drop removes all messages of the room, whose id must not be used again.
+func (l *Log) Drop(ctx context.Context, room protocol.RoomID) error {
+	if !isWord(string(room)) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
+	defer cancel()
+	return l.cfg.Store.Drop(ctx, room)
+}
+
+func words(rooms []protocol.RoomID) []protocol.RoomID {
+	ids := make([]protocol.RoomID, 0, len(rooms))
+	for _, id := range rooms {
+		if isWord(string(id)) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
