@@ -1,0 +1,127 @@
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rondo-chat/rondo/protocol"
+)
+
+const (
+	other = "other" // a label value for whatever is not listed
+	none  = "none"  // a label value for what was not said or does not apply
+
+	// maxCallMS is the longest set-up a report can count, two minutes: beyond, a
+	// browser has long given up, and a larger figure would only spoil the sums.
+	maxCallMS = 120_000
+)
+
+// Calls counts how calls went, as their ends report it (call.state, section 7
+// of the protocol). Reports come from clients and may be lies: each moves a
+// counter by one and a histogram within its range, whatever it says. It is safe
+// for concurrent use.
+type Calls struct {
+	connected  *prometheus.CounterVec
+	failed     *prometheus.CounterVec
+	ended      *prometheus.CounterVec
+	setup      *prometheus.HistogramVec
+	firstFrame *prometheus.HistogramVec
+}
+
+// NewCalls makes a Calls and registers its collectors (reg nil: does not).
+func NewCalls(reg prometheus.Registerer) *Calls {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	histogram := func(name, help string, buckets ...float64) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, []string{"path"})
+	}
+	c := &Calls{
+		connected: counter("rondo_calls_connected_total",
+			"Ends of calls that connected. local, remote: candidate types (host, srflx, prflx, relay, none, other); protocol: udp, tcp, none or other; relay_protocol: how a local relay is reached (udp, tcp, tls, none or other).",
+			"local", "remote", "protocol", "relay_protocol"),
+		failed: counter("rondo_calls_failed_total",
+			"Ends of calls that failed. reason: ice-timeout, ice-disconnected, dtls, media-denied, no-turn, peer-left, none or other.", "reason"),
+		ended: counter("rondo_calls_ended_total",
+			"Ends of calls that ended after they had connected. reason: as of failed calls.", "reason"),
+		setup: histogram("rondo_calls_setup_seconds",
+			"From the match to the connection, by path: direct, relay (either side) or unknown.",
+			0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 30),
+		firstFrame: histogram("rondo_calls_first_frame_seconds",
+			"From the match to the first picture or sound of the other side, by path: direct, relay (either side) or unknown.",
+			0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 30),
+	}
+	if reg != nil {
+		reg.MustRegister(c.connected, c.failed, c.ended, c.setup, c.firstFrame)
+	}
+	return c
+}
+
+// Observe counts a report. A state that does not exist is bad_request; any other
+// value that does not exist counts as "other".
+func (c *Calls) Observe(s protocol.CallState) error {
+	switch s.State {
+	case "connected":
+		local, remote := candidate(s.Local), candidate(s.Remote)
+		c.connected.WithLabelValues(local, remote, transport(s.Protocol), relayProtocol(local, s.RelayProtocol)).Inc()
+		path := pathOf(local, remote)
+		observe(c.setup, path, s.SetupMS)
+		observe(c.firstFrame, path, s.FirstFrameMS)
+	case "failed":
+		c.failed.WithLabelValues(reason(s.Reason)).Inc()
+	case "ended":
+		c.ended.WithLabelValues(reason(s.Reason)).Inc()
+	default:
+		return protocol.Errorf(protocol.CodeBadRequest, "state: must be connected, failed or ended")
+	}
+	return nil
+}
+
+// observe notes a time in milliseconds; one that was not given is left out.
+func observe(h *prometheus.HistogramVec, path string, ms int64) {
+	if ms > 0 {
+		h.WithLabelValues(path).Observe(float64(min(ms, maxCallMS)) / 1000)
+	}
+}
+
+// The following return their argument if it is one of the values listed, else
+// other, and none for the empty string.
+
+func candidate(s string) string {
+	return oneOf(s, "host", "srflx", "prflx", "relay")
+}
+
+func transport(s string) string { return oneOf(s, "udp", "tcp") }
+
+func relayProtocol(local, s string) string {
+	if local != "relay" {
+		return none
+	}
+	return oneOf(s, "udp", "tcp", "tls")
+}
+
+func reason(s string) string {
+	return oneOf(s, "ice-timeout", "ice-disconnected", "dtls", "media-denied", "no-turn", "peer-left")
+}
+
+func oneOf(s string, values ...string) string {
+	if s == "" {
+		return none
+	}
+	for _, v := range values {
+		if s == v {
+			return v
+		}
+	}
+	return other
+}
+
+// pathOf says whether media goes through a relay.
+func pathOf(local, remote string) string {
+	switch {
+	case local == "relay" || remote == "relay":
+		return "relay"
+	case local == none || local == other || remote == none || remote == other:
+		return "unknown"
+	}
+	return "direct"
+}
