@@ -1,1 +1,513 @@
-export {};
+/**
+ * Rondo's browser SDK: random and invited calls over a Rondo server, without a
+ * user interface. This is the one public entry; `docs/embed.md` shows its use
+ * and `docs/protocol.md` is what it speaks.
+ *
+ *     const rondo = await Rondo.connect({ url: 'wss://example.org/ws', name: 'Ann' });
+ *     rondo.on('found', ({ room }) => {
+ *       const call = room.startCall({ stream });
+ *       call.on('remote', ({ stream }) => { video.srcObject = stream; });
+ *     });
+ *     await rondo.find({ pool: 'video', tags: ['jazz'] });
+ */
+import { Connection } from './connection.js';
+import { Emitter } from './emitter.js';
+import { RondoError } from './errors.js';
+import { Room } from './room.js';
+import { browserStorage } from './storage.js';
+
+export { Call } from './call.js';
+export { Chat } from './chat.js';
+export { openDevices, stopStream } from './devices.js';
+export { RondoError } from './errors.js';
+export { Room } from './room.js';
+export { browserStorage, memoryStore } from './storage.js';
+
+/** @typedef {import('./types.js').Found} Found */
+/** @typedef {import('./types.js').Ice} Ice */
+/** @typedef {import('./types.js').Limits} Limits */
+/** @typedef {import('./types.js').Pool} Pool */
+/** @typedef {import('./types.js').Push} Push */
+/** @typedef {import('./types.js').RoomInfo} RoomInfo */
+/** @typedef {import('./types.js').RoomState} RoomState */
+/** @typedef {import('./types.js').Stats} Stats */
+/** @typedef {import('./types.js').User} User */
+/** @typedef {import('./types.js').Waiting} Waiting */
+/** @typedef {import('./types.js').Welcome} Welcome */
+/** @typedef {import('./types.js').Wish} Wish */
+
+/**
+ * @typedef {object} RondoOptions
+ * @property {string} [url] the server's WebSocket; default: `/ws` of the page's own host
+ * @property {string} [name] display name; default: one of the server's choice
+ * @property {string} [guest] guest token of an earlier visit; default: the one in storage
+ * @property {import('./storage.js').Storage2} [storage] where the resume and guest tokens are kept; default: the browser's
+ * @property {typeof globalThis.WebSocket} [WebSocket]
+ * @property {typeof globalThis.fetch} [fetch]
+ * @property {() => number} [random]
+ */
+
+/**
+ * @typedef {object} RondoEvents
+ * @property {import('./connection.js').StatusEvent} connection the state of the way to the server
+ * @property {{fresh: boolean, reset: boolean}} session fresh: the session of the page before a reload goes on; reset: an earlier session was lost
+ * @property {Waiting | null} waiting how the search stands; null: none goes on
+ * @property {{room: Room, match: Found}} found
+ * @property {{reason: string, retryMs: number}} stopped the search ended without a match
+ * @property {Room | null} room the room that we are in changed
+ * @property {RondoError} error an error that answers no request
+ */
+
+const patience = 3; // times a rate-limited step is tried again
+
+/**
+ * A client of one Rondo server.
+ *
+ * @extends {Emitter<RondoEvents>}
+ */
+export class Rondo extends Emitter {
+  /** Who we are; null before the first welcome. @type {User | null} */
+  user = null;
+  /** @type {Limits | null} */
+  limits = null;
+  /** @type {Pool[]} */
+  pools = [];
+  /** @type {string[]} */
+  features = [];
+  /** How the search stands; null when none goes on. @type {Waiting | null} */
+  search = null;
+  /** The room that we are in. @type {Room | null} */
+  room = null;
+
+  #connection;
+  #storage;
+  #guestKey;
+  #guest;
+  #name;
+  /** @type {Ice | undefined} */
+  #ice;
+  #iceAt = 0;
+  /** @type {Promise<Ice | undefined> | null} */
+  #iceAsked = null;
+  /** @type {Wish} */
+  #wish = {};
+  #cancelling = false;
+  #searches = 0; // rises whenever a search begins or ends
+  /** @type {{id: string, passcode?: string} | null} */
+  #joined = null; // to come back to a named room with a new session
+
+  /**
+   * Connects and waits for the session.
+   *
+   * @param {RondoOptions} [options]
+   * @returns {Promise<Rondo>} rejects with a RondoError when the server will not have us
+   */
+  static async connect(options) {
+    const rondo = new Rondo(options);
+    await rondo.open();
+    return rondo;
+  }
+
+  /** @param {RondoOptions} [options] */
+  constructor(options = {}) {
+    super();
+    const url = options.url ?? ownUrl();
+    this.#storage = options.storage ?? browserStorage();
+    this.#guestKey = `rondo.guest ${url}`;
+    this.#guest = options.guest ?? this.#storage.local.get(this.#guestKey) ?? '';
+    this.#name = options.name ?? '';
+    this.#connection = new Connection({
+      url,
+      hello: () => this.#hello(),
+      session: this.#storage.session,
+      WebSocket: options.WebSocket,
+      fetch: options.fetch,
+      random: options.random,
+    });
+    const c = this.#connection;
+    c.on('status', (e) => this.#status(e));
+    c.on('welcome', ({ welcome, reset }) => this.#welcomed(welcome, reset));
+    c.on('resumed', (d) => this.#resumed(d));
+    c.on('push', (m) => this.#pushed(m));
+    c.on('error', (e) => this.emit('error', e));
+  }
+
+  /** `connecting`, `open`, `reconnecting` or `closed`. */
+  get status() {
+    return this.#connection.status;
+  }
+
+  /**
+   * Connects; to be called once. `Rondo.connect` does it.
+   *
+   * @returns {Promise<void>} resolves with the first session
+   */
+  open() {
+    return new Promise((resolve, reject) => {
+      const stop = this.on('connection', ({ status, reason }) => {
+        if (status !== 'open' && status !== 'closed') return;
+        stop();
+        if (status === 'open') resolve();
+        else reject(new RondoError(reason, `The server refused the connection (${reason}).`));
+      });
+      this.#connection.start();
+    });
+  }
+
+  /** Ends the session at once: the room is left, the search ends. */
+  close() {
+    this.room?.end('left');
+    this.#connection.close();
+  }
+
+  // ---- matching ----
+
+  /**
+   * Searches for someone. `found` or `stopped` tells the end.
+   *
+   * @param {Wish} [wish]
+   * @returns {Promise<Waiting | null>} null when somebody was found at once
+   */
+  find(wish = {}) {
+    this.#wish = wish;
+    return this.#seek('match.find');
+  }
+
+  /**
+   * Leaves whoever is here and searches again, in one step.
+   *
+   * @param {Wish} [wish] default: as before
+   * @returns {Promise<Waiting | null>}
+   */
+  next(wish) {
+    if (wish) this.#wish = wish;
+    const inRoom = this.room !== null;
+    this.#endRoom('next');
+    return this.#seek(inRoom ? 'match.next' : 'match.find');
+  }
+
+  /** Ends the search. Somebody found in the same moment is left again. */
+  async cancel() {
+    this.#cancelling = true;
+    this.#setSearch(null);
+    try {
+      await this.#patiently('match.cancel', {});
+    } finally {
+      this.#cancelling = false;
+    }
+  }
+
+  // ---- rooms ----
+
+  /**
+   * Makes a named room and enters it.
+   *
+   * @param {{name?: string, mode?: import('./types.js').Mode, capacity?: number, passcode?: string}} [options]
+   * @returns {Promise<Room>}
+   */
+  async createRoom(options = {}) {
+    const state = await this.#patiently('room.create', options);
+    this.#joined = { id: state.room, passcode: options.passcode };
+    return this.#enter(state);
+  }
+
+  /**
+   * @param {string} id
+   * @param {string} [passcode]
+   * @returns {Promise<Room>}
+   */
+  async joinRoom(id, passcode) {
+    const state = await this.#patiently('room.join', passcode ? { passcode } : {}, { room: id });
+    this.#joined = { id, passcode };
+    return this.#enter(state);
+  }
+
+  /**
+   * What can be known of a room from outside.
+   *
+   * @param {string} id
+   * @returns {Promise<RoomInfo>}
+   */
+  roomInfo(id) {
+    return this.#patiently('room.info', {}, { room: id });
+  }
+
+  /** Leaves the room that we are in. */
+  async leave() {
+    const room = this.room;
+    if (!room) return;
+    this.#endRoom('left');
+    await this.#patiently('room.leave', {}, { room: room.id });
+  }
+
+  // ---- the rest ----
+
+  /**
+   * @param {string} name
+   * @returns {Promise<User>}
+   */
+  async rename(name) {
+    const d = await this.#connection.request('user.update', { name });
+    this.#name = name;
+    this.user = d.user;
+    return d.user;
+  }
+
+  /** @returns {Promise<Stats>} how many are here, and search */
+  stats() {
+    return this.#connection.request('stats');
+  }
+
+  /** The wish of the last search. */
+  get wish() {
+    return this.#wish;
+  }
+
+  /** Checks the way to the server now, for instance after the network changed. */
+  probe() {
+    this.#connection.probe();
+  }
+
+  /**
+   * ICE servers whose credentials still hold.
+   *
+   * @param {boolean} [force] with new credentials
+   * @returns {Promise<Ice | undefined>}
+   */
+  async ice(force = false) {
+    const age = Date.now() - this.#iceAt;
+    if (this.#ice && !force && age < this.#ice.ttl_ms / 2) return this.#ice;
+    if (this.#ice && age < 10_000) return this.#ice; // new enough for anyone
+    this.#iceAsked ??= this.#connection
+      .request('ice', {}, { timeout: 5000 })
+      .then((d) => this.#setIce(d))
+      .catch(() => this.#ice) // old ones may still do
+      .finally(() => (this.#iceAsked = null));
+    return this.#iceAsked;
+  }
+
+  // ---- session ----
+
+  #hello() {
+    /** @type {{name?: string, guest?: string, features: string[]}} */
+    const d = { features: [] };
+    if (this.#name) d.name = this.#name;
+    if (this.#guest) d.guest = this.#guest;
+    return d;
+  }
+
+  /** @param {import('./connection.js').StatusEvent} e */
+  #status(e) {
+    if (e.status === 'closed') this.#endRoom('lost');
+    this.emit('connection', e);
+    this.room?.connection(e.status === 'open');
+  }
+
+  /**
+   * @param {Welcome} w
+   * @param {boolean} reset
+   */
+  #welcomed(w, reset) {
+    this.user = w.user;
+    this.limits = w.limits;
+    this.pools = w.pools;
+    this.features = w.features;
+    this.#setIce(w.ice);
+    if (w.guest) {
+      this.#guest = w.guest;
+      this.#storage.local.set(this.#guestKey, w.guest);
+    }
+    if (reset) this.#recover();
+    this.emit('session', { fresh: false, reset });
+  }
+
+  /** Our session is gone with all it held: take up again what can be. */
+  #recover() {
+    const room = this.room;
+    const searching = this.search !== null;
+    this.search = null;
+    if (room?.kind === 'named' && this.#joined?.id === room.id) {
+      void this.#rejoin(room, this.#joined.passcode);
+    } else if (room) {
+      this.#endRoom('lost');
+    } else if (searching) {
+      this.#seek('match.find').catch(() => this.#stop('unavailable', 0));
+    }
+  }
+
+  /**
+   * @param {Room} room
+   * @param {string | undefined} passcode
+   */
+  async #rejoin(room, passcode) {
+    try {
+      const state = await this.#patiently('room.join', passcode ? { passcode } : {}, { room: room.id });
+      if (this.room === room) room.reset(state);
+    } catch {
+      if (this.room === room) this.#endRoom('lost');
+    }
+  }
+
+  /** @param {import('./types.js').Resumed} d */
+  #resumed(d) {
+    this.#setIce(d.ice);
+    const state = d.state;
+    if (!state) return;
+    const fresh = this.user === null;
+    this.user = state.user;
+    this.limits = state.limits;
+    this.pools = state.pools;
+    this.features = state.features;
+    this.#searches++;
+    this.search = state.match;
+    if (state.room && this.room?.id === state.room.room) this.room.resync(state.room);
+    else {
+      this.#endRoom('lost');
+      if (state.room) this.#enter(state.room);
+    }
+    this.emit('waiting', this.search);
+    this.emit('session', { fresh, reset: false });
+  }
+
+  // ---- pushes ----
+
+  /** @param {Push} m */
+  #pushed(m) {
+    if (m.t === 'match.waiting') {
+      if (this.search) this.#setSearch(m.d, this.#searches);
+    } else if (m.t === 'match.found') this.#found(m.room ?? '', m.d);
+    else if (m.t === 'match.stopped') this.#stop(m.d?.reason ?? '', m.d?.retry_ms ?? 0);
+    else if (m.room && this.room && m.room === this.room.id) {
+      this.room.handle(m);
+      if (this.room?.ended) this.#endRoom('lost');
+    }
+  }
+
+  /**
+   * @param {string} id
+   * @param {Found} match
+   */
+  #found(id, match) {
+    if (this.#cancelling) {
+      this.#connection.request('room.leave', {}, { room: id }).catch(() => {});
+      return;
+    }
+    this.#setSearch(null);
+    if (match.ice) this.#setIce(match.ice);
+    const room = this.#enter({
+      room: id,
+      kind: 'matched',
+      mode: match.mode,
+      capacity: 2,
+      you: match.you,
+      peers: [match.peer],
+      relay_only: match.relay_only,
+      chat: { off: 0, messages: [], more: false },
+      match,
+    });
+    this.emit('found', { room, match });
+  }
+
+  /**
+   * @param {string} reason
+   * @param {number} retryMs
+   */
+  #stop(reason, retryMs) {
+    this.#setSearch(null);
+    this.emit('stopped', { reason, retryMs });
+  }
+
+  // ---- inside ----
+
+  /** @param {string} t */
+  async #seek(t) {
+    const search = ++this.#searches;
+    /** @type {Waiting} */
+    const waiting = await this.#patiently(t, this.#wish, {}, () => search === this.#searches);
+    if (search === this.#searches) this.#setSearch(waiting, search);
+    return this.search;
+  }
+
+  /**
+   * A request that waits when the server says "too fast".
+   *
+   * @param {string} t
+   * @param {object} d
+   * @param {{room?: string}} [options]
+   * @param {() => boolean} [wanted] still
+   */
+  async #patiently(t, d, options = {}, wanted = () => true) {
+    for (let tries = 0; ; tries++) {
+      try {
+        return await this.#connection.request(t, d, options);
+      } catch (err) {
+        if (!(err instanceof RondoError) || err.code !== 'rate_limited' || tries >= patience) throw err;
+        await new Promise((done) => setTimeout(done, err.retryMs || 1000));
+        if (!wanted()) throw new RondoError('closed', 'No longer wanted.');
+      }
+    }
+  }
+
+  /**
+   * @param {Waiting | null} waiting
+   * @param {number} [search] the search it belongs to; a new one begins without it
+   */
+  #setSearch(waiting, search) {
+    if (search === undefined) this.#searches++;
+    this.search = waiting;
+    this.emit('waiting', waiting);
+  }
+
+  /**
+   * @param {RoomState} state
+   * @returns {Room}
+   */
+  #enter(state) {
+    this.#endRoom('left');
+    if (state.ice) this.#setIce(state.ice);
+    const c = this.#connection;
+    const room = new Room(
+      {
+        request: (t, d, options) => c.request(t, d, options),
+        send: (t, d, options) => c.send(t, d, options),
+        forget: (which) => c.forget(which),
+        ice: (force) => this.ice(force),
+        online: () => c.status === 'open',
+        leave: async (r) => {
+          if (r === this.room) await this.leave();
+        },
+      },
+      state,
+    );
+    this.room = room;
+    this.emit('room', room);
+    return room;
+  }
+
+  /** @param {import('./room.js').EndReason} reason */
+  #endRoom(reason) {
+    const room = this.room;
+    if (!room) return;
+    this.room = null;
+    room.end(reason);
+    this.emit('room', null);
+  }
+
+  /**
+   * @param {Ice | undefined} ice
+   * @returns {Ice | undefined}
+   */
+  #setIce(ice) {
+    if (ice) {
+      this.#ice = ice;
+      this.#iceAt = Date.now();
+    }
+    return this.#ice;
+  }
+}
+
+/** The WebSocket of the page's own host. */
+function ownUrl() {
+  const { protocol, host } = globalThis.location;
+  return `${protocol === 'https:' ? 'wss' : 'ws'}://${host}/ws`;
+}
