@@ -1,0 +1,301 @@
+package signaling
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rondo-chat/rondo/protocol"
+)
+
+const (
+	resumePurpose = "resume"
+	maxSnapshots  = 3
+)
+
+var (
+	errExpired = protocol.Errorf(protocol.CodeResumeExpired, "that session is gone")
+	errBusy    = &protocol.Error{Code: protocol.CodeUnavailable, Msg: "the session is busy", Retry: time.Second}
+)
+
+// hello opens a new session on k; nil if that failed.
+func (k *socket) hello(ctx context.Context, m *protocol.Message) *Session {
+	h := k.hub
+	var hello protocol.Hello
+	var id Identity
+	err := m.Unmarshal(&hello)
+	if err == nil {
+		err, _ = h.guard("identify", func() (err error) {
+			id, err = h.cfg.Identify(ctx, *k.req, hello)
+			return err
+		})
+	}
+	if err != nil {
+		k.fail(m, h.wireError("hello", err))
+		return nil
+	}
+	s := &Session{hub: h, id: newSessionID(), user: id.User, addr: k.addr, gen: 1, busy: true}
+	s.timer.owner = s
+	defer s.release()
+	if !h.add(s) {
+		k.fail(m, &protocol.Error{Code: protocol.CodeUnavailable, Msg: "the server is full", Retry: h.cfg.Limits.Grace})
+		return nil
+	}
+	s.tell(func(o Observer) { o.Opened(s) })
+	w := &protocol.Welcome{
+		SID: s.id, Node: h.cfg.Node, Server: strings.TrimSuffix("rondo/"+h.cfg.Version, "/"), User: s.User(), Guest: id.GuestToken,
+		Resume: s.resumeInfo(), PingMS: h.cfg.Limits.Ping.Milliseconds(), Limits: h.limits(), Features: []string{}, Pools: []protocol.Pool{},
+	}
+	if h.cfg.Welcome != nil {
+		_, _ = h.guard("welcome", func() error { h.cfg.Welcome(ctx, s, w); return nil }) // logged; the rest of it is good
+	}
+	h.m.connected.Inc()
+	s.attach(k, k.reply(m, protocol.TypeWelcome, w), 0)
+	return s
+}
+
+func (h *Hub) limits() protocol.Limits {
+	l := protocol.DefaultLimits()
+	l.MessageBytes = h.cfg.Limits.MessageBytes
+	return l
+}
+
+// resume takes over a session; nil if that failed, and the client may say hello.
+func (k *socket) resume(ctx context.Context, m *protocol.Message) *Session {
+	h := k.hub
+	var r protocol.Resume
+	if err := m.Unmarshal(&r); err != nil {
+		k.fail(m, h.wireError("resume", err))
+		return nil
+	}
+	s, gen := h.find(r.Token)
+	if err := s.takeOver(ctx, k, gen); err != nil {
+		h.m.resumes.WithLabelValues(string(err.Code)).Inc()
+		k.fail(m, err)
+		return nil
+	}
+	defer s.release()
+	s.resumed(ctx, k, m, r)
+	return s
+}
+
+// find returns the session that a token is for, and the token's generation.
+// Whether that is still good is for the session to say.
+func (h *Hub) find(token string) (*Session, uint64) {
+	payload, err := h.cfg.Signer.Verify(resumePurpose, token)
+	if err != nil {
+		return nil, 0
+	}
+	node, rest, _ := strings.Cut(string(payload), "\n")
+	id, gen, _ := strings.Cut(rest, "\n")
+	n, err := strconv.ParseUint(gen, 10, 64)
+	if err != nil || protocol.NodeID(node) != h.cfg.Node {
+		return nil, 0
+	}
+	s, _ := h.Lookup(protocol.SessionID(id))
+	return s, n
+}
+
+// resumeInfo signs the token of the present generation.
+func (s *Session) resumeInfo() protocol.ResumeInfo {
+	s.mu.Lock()
+	gen := s.gen
+	s.mu.Unlock()
+	payload := string(s.hub.cfg.Node) + "\n" + string(s.id) + "\n" + strconv.FormatUint(gen, 10)
+	return protocol.ResumeInfo{
+		Token: s.hub.cfg.Signer.Sign(resumePurpose, []byte(payload)),
+		TTLMS: s.hub.cfg.Limits.Grace.Milliseconds(),
+	}
+}
+
+// acceptsLocked reports whether a token of this generation is good. Tokens are
+// single-use; but when the socket that used one is gone before the client said
+// anything on it, the client may never have got the next token, and its own
+// counts once more.
+func (s *Session) acceptsLocked(gen uint64) bool {
+	switch s.state {
+	case stateOpen, stateAway:
+	default:
+		return false
+	}
+	return gen == s.gen || (gen+1 == s.gen && !s.spoken && s.state == stateAway)
+}
+
+// takeOver takes the session from the socket that has it, if any, for k: when
+// it returns nil, the caller has the turn, no handler runs, and pushes wait in
+// the ring. s may be nil: no session.
+func (s *Session) takeOver(ctx context.Context, k *socket, gen uint64) *protocol.Error {
+	if s == nil {
+		return errExpired
+	}
+	s.mu.Lock()
+	ok, old := s.acceptsLocked(gen), s.sock
+	s.mu.Unlock()
+	if !ok {
+		return errExpired
+	}
+	if old != nil {
+		old.close(protocol.CloseReplaced, "replaced")
+	}
+	if s.acquire(ctx) != nil {
+		return errBusy
+	}
+	closing := s.hub.closing()
+	s.mu.Lock()
+	if closing || !s.acceptsLocked(gen) {
+		s.releaseLocked()
+		s.mu.Unlock()
+		return errExpired
+	}
+	was := s.state
+	s.sock, s.state, s.addr = nil, stateOpening, k.addr
+	s.gen++
+	s.spoken = false
+	s.mu.Unlock()
+	s.hub.wheel.unset(&s.timer)
+	if was == stateOpen {
+		s.tell(func(o Observer) { o.Away(s) })
+	} else {
+		s.hub.m.away.Dec()
+		s.hub.m.connected.Inc()
+	}
+	return nil
+}
+
+// resumed answers the resume and sends what the client missed.
+func (s *Session) resumed(ctx context.Context, k *socket, m *protocol.Message, r protocol.Resume) {
+	h := s.hub
+	s.tell(func(o Observer) { o.Back(s, r.Fresh) })
+	d := &protocol.Resumed{SID: s.id, Node: h.cfg.Node, Resume: s.resumeInfo(), PingMS: h.cfg.Limits.Ping.Milliseconds()}
+	if h.cfg.ResumedICE != nil {
+		_, _ = h.guard("ice", func() error { d.ICE = h.cfg.ResumedICE(s); return nil }) // logged
+	}
+	result := "resumed"
+	if r.Fresh {
+		s.forget()
+		d.State, d.Seq = s.snapshot(ctx)
+		result = "fresh"
+	} else if !s.replay(d, r.Seq) {
+		d.Resync = true
+		d.State, d.Seq = s.snapshot(ctx)
+		result = "resync"
+	}
+	h.m.resumes.WithLabelValues(result).Inc()
+	from := r.Seq
+	if d.State != nil {
+		from = d.Seq
+	}
+	s.attachResumed(k, m, d, from)
+}
+
+// forget drops what only the client's lost memory could ask for: its request
+// numbers begin anew.
+func (s *Session) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.replies = replies{}
+}
+
+// replay prepares to send again what came after seq, if all of it is there.
+func (s *Session) replay(d *protocol.Resumed, seq uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if seq > s.seq || !s.ring.canHeal(seq) {
+		return false
+	}
+	s.ring.ack(seq)
+	return true
+}
+
+// snapshot asks for the state and returns it with the number of the last push
+// that it surely contains.
+func (s *Session) snapshot(ctx context.Context) (*protocol.State, uint64) {
+	h := s.hub
+	var st *protocol.State
+	var seq uint64
+	for try := 1; ; try++ {
+		seq = s.number()
+		if h.cfg.State != nil {
+			_, _ = h.guard("state", func() error { st = h.cfg.State(ctx, s); return nil }) // logged
+		}
+		// Pushes meanwhile: ask again rather than tell the same twice.
+		if quiet, healable := s.since(seq); quiet || try >= maxSnapshots && healable || try >= 2*maxSnapshots {
+			break
+		}
+	}
+	if st == nil {
+		st = &protocol.State{}
+	}
+	if st.User == (protocol.User{}) {
+		st.User = s.User()
+	}
+	if st.Limits == (protocol.Limits{}) {
+		st.Limits = h.limits()
+	}
+	return st, seq
+}
+
+// since tells whether nothing was pushed after seq, and whether what was is here.
+func (s *Session) since(seq uint64) (quiet, healable bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seq == seq, s.ring.canHeal(seq)
+}
+
+func (s *Session) number() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seq
+}
+
+// attachResumed sends resumed and what follows it, and makes k the socket.
+func (s *Session) attachResumed(k *socket, m *protocol.Message, d *protocol.Resumed, from uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	frames, n := s.ring.after(from)
+	d.Replayed = n
+	if d.State == nil {
+		d.Seq = s.seq
+	}
+	s.attachLocked(k, append([][]byte{k.reply(m, protocol.TypeResumed, d)}, frames...))
+}
+
+// attach makes k the session's socket; first is its first frame, before all
+// pushes after seq.
+func (s *Session) attach(k *socket, first []byte, seq uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	frames, _ := s.ring.after(seq)
+	s.attachLocked(k, append([][]byte{first}, frames...))
+}
+
+func (s *Session) attachLocked(k *socket, frames [][]byte) {
+	s.sock, s.state = k, stateOpen
+	k.out.force(frames...)
+	for _, b := range frames {
+		s.hub.m.bytesOut.Add(float64(len(b)))
+	}
+}
+
+// fail answers a hello or resume that did not succeed, and closes where trying
+// again makes no sense.
+func (k *socket) fail(m *protocol.Message, e *protocol.Error) {
+	k.hub.m.errors.WithLabelValues(string(e.Code)).Inc()
+	k.send(seal(protocol.AppendErr(newFrame(len(e.Msg)+96), m.ID, e)), "")
+	switch e.Code {
+	case protocol.CodeUnauthorized, protocol.CodeForbidden:
+		k.close(protocol.CloseAuth, "auth")
+	}
+}
+
+// reply encodes a reply of the hub's own.
+func (k *socket) reply(m *protocol.Message, t protocol.Type, d any) []byte {
+	b, err := protocol.AppendOK(newFrame(2048), m.ID, t, d)
+	if err != nil { // strings, numbers and slices of them do not fail
+		e := k.hub.wireError(string(t), errors.Join(errors.New("signaling: reply"), err))
+		return seal(protocol.AppendErr(newFrame(256), m.ID, e))
+	}
+	return seal(b)
+}

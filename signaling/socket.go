@@ -1,0 +1,369 @@
+package signaling
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rondo-chat/rondo/internal/ratelimit"
+	"github.com/rondo-chat/rondo/protocol"
+)
+
+// maxOpenings is how often a client may try to open a session on one socket.
+const maxOpenings = 3
+
+// Phases of a socket.
+const (
+	phaseWaiting int32 = iota // for hello or resume
+	phaseOpening              // it is being looked at
+	phaseOpen
+)
+
+// socket is one connection of a client. Its goroutine reads, handles and, at
+// the end, waits for the writer.
+type socket struct {
+	// Static after attach.
+	hub  *Hub
+	key  string // the address for limits
+	addr netip.Addr
+	t    transport
+	out  outbox
+
+	// Owned by the read goroutine.
+	req   *Request // until the session is open
+	dec   protocol.Decoder
+	pings ratelimit.Bucket // ping frames
+	left  *peerClosed      // how the peer closed
+	gone  bool             // reading ended
+
+	// Safe by themselves.
+	timer    timer        // the wheel's
+	code     atomic.Int32 // close code, once closing
+	phase    atomic.Int32
+	helloDue atomic.Int64 // hub clock, like the next three
+	lastIn   atomic.Int64
+	lastOut  atomic.Int64
+	lastPing atomic.Int64
+	watched  atomic.Bool
+	ended    atomic.Bool
+
+	mu    sync.Mutex
+	watch chan struct{} // closed at the next sign of life, or at the end
+}
+
+func newSocket(h *Hub, key string, req *Request) *socket {
+	k := &socket{hub: h, key: key, addr: req.Addr, req: req}
+	k.timer.owner = k
+	now := int64(h.clock())
+	k.helloDue.Store(now + int64(h.cfg.Limits.HelloTimeout))
+	k.lastIn.Store(now)
+	k.lastOut.Store(now)
+	return k
+}
+
+func (k *socket) attach(t transport) {
+	k.t = t
+	k.out = outbox{t: t, limits: &k.hub.cfg.Limits, queued: &k.hub.queued, scratch: &k.hub.scratch}
+}
+
+// keep copies what a session may need of its request, so that the rest can go.
+func keep(r *http.Request, addr netip.Addr) *Request {
+	h := http.Header{}
+	for _, name := range []string{"Origin", "Cookie", "Authorization", "User-Agent", "Accept-Language"} {
+		if v := r.Header.Values(name); len(v) > 0 {
+			h[name] = v
+		}
+	}
+	return &Request{Addr: addr, Host: r.Host, Header: h}
+}
+
+// run is the life of a socket.
+func (k *socket) run() {
+	defer k.hub.leave(k)
+	if s := k.open(); s != nil {
+		k.serve(s)
+		s.lose(k)
+	}
+	k.linger()
+	k.ended.Store(true)
+	k.wake()
+	k.out.stop()
+}
+
+// open reads until a session is open; nil if there will be none.
+func (k *socket) open() *Session {
+	for range maxOpenings {
+		p := k.receive(k.hub.cfg.Limits.HelloBytes)
+		if p == nil {
+			return nil
+		}
+		k.phase.Store(phaseOpening)
+		s := k.opening(*p)
+		k.hub.inputs.Put(p)
+		if s != nil {
+			k.req = nil
+			k.phase.Store(phaseOpen)
+			return s
+		}
+		k.helloDue.Store(int64(k.hub.clock() + k.hub.cfg.Limits.HelloTimeout))
+		k.phase.Store(phaseWaiting)
+	}
+	k.close(protocol.CloseProtocol, "protocol: no session after several attempts")
+	return nil
+}
+
+func (k *socket) opening(b []byte) *Session {
+	m, ok := k.decode(b)
+	if !ok {
+		return nil
+	}
+	ctx := newLazyContext(k.hub.ctx, k.hub.cfg.Limits.Handler)
+	defer ctx.end()
+	switch m.Type {
+	case protocol.TypeHello:
+		return k.hello(ctx, &m)
+	case protocol.TypeResume:
+		return k.resume(ctx, &m)
+	case protocol.TypeBye:
+		k.close(protocol.CloseBye, "bye")
+	default:
+		k.close(protocol.CloseProtocol, "protocol: hello or resume must come first")
+	}
+	return nil
+}
+
+// serve reads and handles until the socket closes.
+func (k *socket) serve(s *Session) {
+	for {
+		p := k.receive(k.hub.cfg.Limits.MessageBytes)
+		if p == nil {
+			return
+		}
+		if m, ok := k.decode(*p); ok {
+			s.handle(k, &m)
+		}
+		k.hub.inputs.Put(p)
+	}
+}
+
+// receive returns the next message, in a buffer to be put back, or nil when the
+// socket is closing or closed.
+func (k *socket) receive(limit int) *[]byte {
+	if k.closing() {
+		return nil
+	}
+	binary, err := k.t.next()
+	if err != nil {
+		k.lost(err)
+		return nil
+	}
+	if k.closing() {
+		return nil
+	}
+	if binary {
+		k.close(protocol.CloseProtocol, "protocol: binary message")
+		return nil
+	}
+	p := k.hub.inputs.Get().(*[]byte)
+	*p, err = k.t.read((*p)[:0], limit)
+	if err == nil && !k.closing() {
+		k.heard()
+		k.hub.m.bytesIn.Add(float64(len(*p)))
+		return p
+	}
+	k.hub.inputs.Put(p)
+	if errors.Is(err, errTooBig) {
+		k.close(protocol.CloseTooBig, "too big")
+	} else if err != nil {
+		k.lost(err)
+	}
+	return nil
+}
+
+// lost notes that nothing more can be read.
+func (k *socket) lost(err error) {
+	k.gone = true
+	k.left, _ = errors.AsType[*peerClosed](err)
+}
+
+// decode reads the envelope; a client whose message is malformed is closed.
+func (k *socket) decode(b []byte) (protocol.Message, bool) {
+	m, err := k.dec.Decode(b)
+	if err == nil {
+		k.hub.m.receivedType(m.Type).Inc()
+		return m, true
+	}
+	if me, ok := errors.AsType[*protocol.MalformedError](err); ok {
+		k.close(protocol.CloseProtocol, "protocol: "+me.Reason)
+	} else {
+		k.close(protocol.CloseUTF8, "utf8")
+	}
+	return m, false
+}
+
+// close begins to close: what waits goes out (not to a slow client), then the
+// close frame, and for a while the peer may answer. It does not wait.
+func (k *socket) close(code protocol.CloseCode, reason string) {
+	if !k.code.CompareAndSwap(0, int32(code)) {
+		return
+	}
+	k.hub.m.closed(code, "server")
+	k.out.finish(code, reason, code == protocol.CloseSlow)
+	k.t.setDeadline(time.Now().Add(k.hub.cfg.Limits.CloseTime))
+	if k.hub.cfg.LogAddresses {
+		k.hub.log.Debug("signaling: socket closed", "code", int(code), "reason", reason, "addr", k.addr)
+	} else {
+		k.hub.log.Debug("signaling: socket closed", "code", int(code), "reason", reason)
+	}
+}
+
+func (k *socket) closing() bool { return k.code.Load() != 0 }
+
+// linger ends the connection in good order: it answers the peer's close frame,
+// or waits for the answer to ours. Closing at once would reset the connection
+// where something is unread, and the client would never see the code.
+func (k *socket) linger() {
+	if k.left != nil && k.code.CompareAndSwap(0, int32(max(k.left.code, protocol.CloseBye))) {
+		k.hub.m.closed(k.left.code, "client")
+		k.out.finish(k.left.code, "", false)
+		k.t.setDeadline(time.Now().Add(k.hub.cfg.Limits.CloseTime))
+	}
+	for !k.gone && k.closing() {
+		if _, err := k.t.next(); err != nil {
+			k.lost(err)
+		}
+	}
+	switch {
+	case k.left != nil:
+		k.out.wait()
+	case k.code.CompareAndSwap(0, int32(protocol.CloseSilent)):
+		k.hub.m.closed(1006, "network") // nobody said anything
+	}
+}
+
+// send puts a frame into the outbox and tells whether the client was too slow.
+func (k *socket) send(b []byte, key string) (slow bool) {
+	switch k.out.put(b, key) {
+	case put:
+		k.lastOut.Store(int64(k.hub.clock()))
+		k.hub.m.bytesOut.Add(float64(len(b)))
+	case putFull:
+		return true
+	}
+	return false
+}
+
+// sendAway tells the client to come back and closes.
+func (k *socket) sendAway(spread time.Duration) {
+	if k.phase.Load() == phaseOpen {
+		after := rand.N(max(min(spread, 5*time.Second), time.Second))
+		k.send(textFrame(`{"t":"reconnect","d":{"after_ms":`+strconv.FormatInt(after.Milliseconds(), 10)+`}}`), "")
+	}
+	k.close(protocol.CloseDrain, "drain")
+}
+
+// heard implements events: any byte is a sign of life.
+func (k *socket) heard() {
+	k.lastIn.Store(int64(k.hub.clock()))
+	if k.watched.Load() {
+		k.wake()
+	}
+}
+
+// pinged implements events: it answers a ping frame, the latest of several.
+func (k *socket) pinged(data string) {
+	if ok, _ := k.pings.Take(time.Now(), 1, k.hub.cfg.Limits.Plain); !ok {
+		k.close(protocol.CloseRateLimited, k.hub.retryReason())
+		return
+	}
+	k.send(controlFrame(opPong, []byte(data)), "pong")
+}
+
+func (k *socket) wake() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.watched.Store(false)
+	if k.watch != nil {
+		close(k.watch)
+		k.watch = nil
+	}
+}
+
+// alive implements Session.Alive for this socket.
+func (k *socket) alive(ctx context.Context, silence time.Duration) bool {
+	if k.hub.clock()-time.Duration(k.lastIn.Load()) <= silence {
+		return !k.closing()
+	}
+	k.mu.Lock()
+	if k.watch == nil {
+		k.watch = make(chan struct{})
+	}
+	watch := k.watch
+	k.watched.Store(true)
+	k.mu.Unlock()
+	if k.ended.Load() {
+		return false
+	}
+	k.ping()
+	select {
+	case <-watch:
+		return !k.ended.Load() && !k.closing()
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (k *socket) ping() {
+	k.lastPing.Store(int64(k.hub.clock()))
+	k.send(textFrame(`{"t":"ping"}`), "ping")
+}
+
+// due implements timed: it watches over the first message and the heartbeat.
+func (k *socket) due() time.Duration {
+	if k.closing() {
+		return 0
+	}
+	now := k.hub.clock()
+	switch k.phase.Load() {
+	case phaseWaiting:
+		wait := time.Duration(k.helloDue.Load()) - now
+		if wait <= 0 {
+			k.close(protocol.CloseHelloTimeout, "hello timeout")
+		}
+		return max(wait, 0)
+	case phaseOpening:
+		return k.hub.cfg.Limits.HelloTimeout
+	}
+	return k.heartbeat(now)
+}
+
+func (k *socket) heartbeat(now time.Duration) time.Duration {
+	l := &k.hub.cfg.Limits
+	in, out, pinged := time.Duration(k.lastIn.Load()), time.Duration(k.lastOut.Load()), time.Duration(k.lastPing.Load())
+	dead := in + l.Ping + l.Silence
+	if now >= dead {
+		k.close(protocol.CloseSilent, "silent")
+		return 0
+	}
+	ping := min(in, out) + l.Ping // either side may wonder about the other
+	if pinged >= in {
+		ping = max(ping, pinged+l.Ping) // it was asked and has not answered yet
+	}
+	if now >= ping {
+		k.ping()
+		ping = now + l.Ping
+	}
+	return min(dead, ping) - now
+}
+
+// shortReason is a close reason without what a client could not use.
+func shortReason(s string) string {
+	return strings.ToValidUTF8(s[:min(len(s), maxCloseBytes)], "")
+}
