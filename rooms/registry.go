@@ -44,9 +44,11 @@ type Config struct {
 	// room (lost; gone is not empty) or removed an empty room (expired). It is
 	// called from one goroutine, without locks, and must not block for long.
 	Removed func(room Room, gone []Member, why Reason)
-	// Holds, if set, says whether the session is here and in that room. A seat of
-	// this node that it denies twice, CheckEvery apart, is taken out as lost.
-	Holds func(s protocol.SessionID, room protocol.RoomID) bool
+	// Holds, if set, says whether the session is here and sits in that room as
+	// that member. A seat of this node that it denies twice, CheckEvery apart, is
+	// taken out as lost: a call left it whose outcome nobody learned. It must not
+	// block.
+	Holds func(Seat) bool
 	// Kept, if set, is called with rooms that this node has just prolonged, so
 	// that what belongs to them can be prolonged too. As Removed.
 	Kept func(ids []protocol.RoomID)

@@ -14,9 +14,16 @@ const (
 )
 
 // Start takes out what a former process of the same node name left behind,
-// renews this node's lease from now on, and sweeps. It returns at once; until
-// the first renewal went through, calls wait for it. Close ends what it began.
-func (r *Registry) Start() {
+// renews this node's lease from now on, and sweeps. It returns once that was
+// done, or with the reason why not: the store does not answer, or ctx ended. The
+// Registry goes on trying all the same, and its calls wait for it. Close ends
+// what Start began; both are called once.
+func (r *Registry) Start(ctx context.Context) error {
+	r.begin()
+	return r.lease.wait(ctx, r.cfg.Lease/2)
+}
+
+func (r *Registry) begin() {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	r.done.Go(func() { r.every(ctx, r.cfg.Lease/4, r.lease.poke, "renew", r.renew) })
@@ -237,7 +244,7 @@ func (r *Registry) check(ctx context.Context, suspects *map[Seat]bool) error {
 	now := map[Seat]bool{}
 	err := r.pages(ctx, r.cfg.Node, func(seats []Seat) error {
 		for _, s := range seats {
-			if !r.cfg.Holds(s.Session, s.Room) {
+			if !r.cfg.Holds(s) {
 				now[s] = true
 			}
 		}
