@@ -88,12 +88,14 @@ func (p *Process) Done() <-chan struct{} { return p.done }
 
 // Wait waits up to d for the end and returns its error, as exec.Cmd.Wait.
 func (p *Process) Wait(d time.Duration) error {
-	select {
-	case <-p.done:
-		return p.err
-	case <-time.After(d):
-		return fmt.Errorf("still running after %v", d)
+	if !p.Exited() {
+		select {
+		case <-p.done:
+		case <-time.After(d):
+			return fmt.Errorf("still running after %v", d)
+		}
 	}
+	return p.err
 }
 
 // Exited reports whether the process has ended.
