@@ -17,11 +17,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		sendsTotal: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rondo_chat_sends_total",
-			Help: "Messages sent. result: stored, repeated (a retry got the first answer), refused or unavailable.",
+			Help: "Messages sent. result: stored, repeated (a retry got the first answer), refused or failed.",
 		}, []string{"result"}),
 		readsTotal: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rondo_chat_reads_total",
-			Help: "Pages of history asked for. result: ok, refused or unavailable.",
+			Help: "Pages of history asked for. result: ok, refused or failed.",
 		}, []string{"result"}),
 		bytes: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "rondo_chat_text_bytes",
@@ -55,5 +55,5 @@ func resultOf(err error, ok string) string {
 	case protocol.CodeBadRequest, protocol.CodeTooLarge:
 		return "refused"
 	}
-	return "unavailable"
+	return "failed"
 }

@@ -1,0 +1,174 @@
+package redisstore_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"github.com/rondo-chat/rondo/chat"
+	"github.com/rondo-chat/rondo/chat/redisstore"
+	"github.com/rondo-chat/rondo/chat/storetest"
+	"github.com/rondo-chat/rondo/internal/rediscall"
+	"github.com/rondo-chat/rondo/internal/testenv"
+	"github.com/rondo-chat/rondo/protocol"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// opener gives each test a prefix, and so an empty store, of its own.
+func opener(client redis.UniversalClient) func(testing.TB, chat.Retention) chat.Store {
+	var n atomic.Int32
+	return func(t testing.TB, keep chat.Retention) chat.Store {
+		return newStore(t, client, fmt.Sprintf("t%d:", n.Add(1)), keep)
+	}
+}
+
+func newStore(t testing.TB, client redis.UniversalClient, prefix string, keep chat.Retention) *redisstore.Store {
+	t.Helper()
+	s, err := redisstore.New(redisstore.Config{Config: rediscall.Config{Client: client, Prefix: prefix, Timeout: 10 * time.Second}, Keep: keep})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestSingle(t *testing.T) {
+	server := testenv.Redis(t)
+	client := redis.NewClient(&redis.Options{Addr: server.Addr})
+	t.Cleanup(func() { _ = client.Close() })
+	storetest.Run(t, opener(client))
+	everyKeyExpires(t, client)
+}
+
+func TestCluster(t *testing.T) {
+	cluster := testenv.RedisCluster(t)
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: cluster.Addrs})
+	t.Cleanup(func() { _ = client.Close() })
+	storetest.Run(t, opener(client))
+	err := client.ForEachMaster(t.Context(), func(_ context.Context, master *redis.Client) error {
+		everyKeyExpires(t, master)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// everyKeyExpires fails the test if a key has no time to live.
+func everyKeyExpires(t *testing.T, client redis.UniversalClient) {
+	t.Helper()
+	keys, err := client.Keys(t.Context(), "*").Result()
+	if err != nil {
+		t.Error(err)
+	}
+	for _, key := range keys {
+		if ttl, err := client.PTTL(t.Context(), key).Result(); err != nil || ttl <= 0 {
+			t.Errorf("%s has no time to live: %v, %v", key, ttl, err)
+		}
+	}
+}
+
+func newLog(t *testing.T, s chat.Store) *chat.Log {
+	t.Helper()
+	l, err := chat.New(chat.Config{Store: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+var hello = chat.Message{ChatMessage: protocol.ChatMessage{From: "1", CID: "c", Text: "hello"}}
+
+// TestAway: without Redis calls fail with a code that clients understand; once
+// it is back, empty, rooms begin anew.
+func TestAway(t *testing.T) {
+	server := testenv.Redis(t)
+	client := redis.NewClient(&redis.Options{Addr: server.Addr})
+	t.Cleanup(func() { _ = client.Close() })
+	s, err := redisstore.New(redisstore.Config{Config: rediscall.Config{Client: client, Timeout: time.Second}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLog(t, s)
+	if _, _, err := l.Send(t.Context(), "r", hello); err != nil {
+		t.Fatal(err)
+	}
+	server.Kill()
+	_, _, errSend := l.Send(t.Context(), "r", hello)
+	_, errHistory := l.History(t.Context(), "r", protocol.ChatQuery{})
+	for _, err := range []error{errSend, errHistory, l.Drop(t.Context(), "r"), l.Touch(t.Context(), []protocol.RoomID{"r"})} {
+		if protocol.CodeOf(err) != protocol.CodeUnavailable {
+			t.Errorf("without Redis: %v, want unavailable", err)
+		}
+	}
+	server.Restart()
+	testenv.Eventually(t, 20*time.Second, func() bool {
+		got, dup, err := l.Send(t.Context(), "r", hello)
+		return err == nil && !dup && got.Off == 1
+	}, "messages can be sent again")
+}
+
+// TestHalfLost: Redis may evict one of a room's two keys. What is left is not
+// misread.
+func TestHalfLost(t *testing.T) {
+	server := testenv.Redis(t)
+	client := redis.NewClient(&redis.Options{Addr: server.Addr})
+	t.Cleanup(func() { _ = client.Close() })
+	for _, key := range []string{"room", "list"} {
+		s := newStore(t, client, key+":", chat.Retention{})
+		l := newLog(t, s)
+		for i := range 5 {
+			m := hello
+			m.CID = fmt.Sprint(i)
+			if _, _, err := l.Send(t.Context(), "r", m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n, err := client.Del(t.Context(), key+":chat:{r}:"+key).Result(); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		if h, err := l.History(t.Context(), "r", protocol.ChatQuery{}); err != nil || len(h.Messages) != 0 {
+			t.Errorf("without %s: %+v, %v", key, h, err)
+		}
+		m := hello
+		m.CID = "1"
+		got, dup, err := l.Send(t.Context(), "r", m)
+		if err != nil || dup {
+			t.Errorf("without %s: sent %+v, %v, %v", key, got, dup, err)
+		}
+		h, err := l.History(t.Context(), "r", protocol.ChatQuery{})
+		if err != nil || len(h.Messages) != 1 || h.Messages[0].Off != got.Off || h.Off != got.Off {
+			t.Errorf("without %s, after one more: %+v, %v", key, h, err)
+		}
+	}
+}
+
+// TestForeign: what somebody else wrote into a key is an error, not a panic.
+func TestForeign(t *testing.T) {
+	server := testenv.Redis(t)
+	client := redis.NewClient(&redis.Options{Addr: server.Addr})
+	t.Cleanup(func() { _ = client.Close() })
+	l := newLog(t, newStore(t, client, "p:", chat.Retention{}))
+	if err := client.HSet(t.Context(), "p:chat:{r}:room", "last", "3").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.RPush(t.Context(), "p:chat:{r}:list", "a", "1\n2\n3\n4\n{", "x\n2\n3\n4\n{}").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, before := range []uint64{0, 3, 2} {
+		if h, err := l.History(t.Context(), "r", protocol.ChatQuery{Before: before, Limit: 1}); err == nil {
+			t.Errorf("read %+v", h)
+		}
+	}
+	if err := client.Set(t.Context(), "p:chat:{q}:room", "text", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := l.Send(t.Context(), "q", hello); err == nil {
+		t.Error("sent into a key of another type")
+	}
+}
