@@ -88,11 +88,12 @@ func parseOrigin(s string) (origin, error) {
 	switch {
 	case err != nil:
 		return origin{}, errors.New("not a URL")
-	case u.Scheme == "" || u.Hostname() == "":
+	case u.Scheme == "" || strings.Trim(u.Hostname(), "[]") == "":
 		return origin{}, errors.New("needs scheme and host")
 	case u.User != nil || u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(s, "#"):
 		return origin{}, errors.New("must be scheme, host and port only")
-	case strings.ContainsFunc(u.Host, func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune("*,%\\", c) }):
+	case strings.ContainsFunc(u.Host, func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune("*,%\\", c) }),
+		strings.ContainsAny(u.Hostname(), "[]"):
 		return origin{}, errors.New("host must be one plain ASCII name, without wildcards")
 	}
 	o := origin{scheme: strings.ToLower(u.Scheme)}

@@ -53,12 +53,12 @@ func loadSecret(path string) ([]byte, error) {
 	if perm := info.Mode().Perm(); perm&0o077 != 0 {
 		return nil, fmt.Errorf("auth: secret file %s has mode %#o: it must be closed to group and others (chmod 600), and the secret made new if others could read it", path, perm)
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxSecretFile))
+	text, err := io.ReadAll(io.LimitReader(f, maxSecretFile+1))
 	if err != nil {
 		return nil, fmt.Errorf("auth: secret: %w", err)
 	}
 	secret, err := hex.DecodeString(strings.TrimSpace(string(text)))
-	if err != nil || len(secret) < MinSecretBytes {
+	if err != nil || len(secret) < MinSecretBytes || len(text) > maxSecretFile {
 		return nil, fmt.Errorf("auth: secret file %s must hold at least %d hexadecimal digits and nothing else", path, 2*MinSecretBytes)
 	}
 	return secret, nil
