@@ -114,7 +114,7 @@ export class Chat extends Emitter {
     /** @type {ChatPage} */
     const page = await this.#ask('chat.history', { before: first, limit });
     const known = this.messages[0]?.off ?? Infinity;
-    const fresh = page.messages.filter((m) => m.off < known);
+    const fresh = (page.messages ?? []).filter((m) => m.off < known);
     this.messages.unshift(...fresh);
     this.more = page.more;
     return fresh;
@@ -149,7 +149,7 @@ export class Chat extends Emitter {
         /** @type {ChatPage} */
         const page = await this.#ask('chat.history', { since: this.#off });
         const before = this.#off;
-        for (const m of page.messages) this.#take(m, true);
+        for (const m of page.messages ?? []) this.#take(m, true);
         more = page.more && this.#off > before;
       }
     } catch {
@@ -167,9 +167,9 @@ export class Chat extends Emitter {
    * @param {ChatPage & {off?: number}} page
    */
   resync(page) {
-    const first = page.messages[0]?.off;
-    if (first !== undefined && first > this.#off + 1) void this.heal();
-    else for (const m of page.messages) this.#take(m, false);
+    const messages = page.messages ?? [];
+    if (messages.length > 0 && messages[0].off > this.#off + 1) void this.heal();
+    else for (const m of messages) this.#take(m, false);
   }
 
   /** A pushed message. @param {ChatMessage} m */
@@ -203,9 +203,9 @@ export class Chat extends Emitter {
 
   /** @param {ChatPage & {off?: number}} page */
   #begin(page) {
-    const newest = page.messages.at(-1)?.off ?? page.off ?? 0;
-    this.messages = [...page.messages];
+    this.messages = [...(page.messages ?? [])];
     this.more = page.more;
+    const newest = this.messages.at(-1)?.off ?? page.off ?? 0;
     this.#off = newest;
   }
 

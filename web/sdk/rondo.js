@@ -17,6 +17,7 @@ import { Room } from './room.js';
 import { browserStorage } from './storage.js';
 
 export { Call } from './call.js';
+export { Emitter } from './emitter.js';
 export { Chat } from './chat.js';
 export { openDevices, stopStream } from './devices.js';
 export { RondoError } from './errors.js';
@@ -475,6 +476,9 @@ export class Rondo extends Emitter {
         online: () => c.status === 'open',
         leave: async (r) => {
           if (r === this.room) await this.leave();
+        },
+        gone: (r) => {
+          if (r === this.room) this.#endRoom('left');
         },
       },
       state,

@@ -51,6 +51,7 @@ import { Emitter } from './emitter.js';
  * @property {(force?: boolean) => Promise<import('./types.js').Ice | undefined>} ice current servers; force: with new credentials
  * @property {() => boolean} online
  * @property {(room: Room) => Promise<void>} leave
+ * @property {(room: Room) => void} gone the server took us out of the room
  */
 
 const keptSignals = 256; // until a call takes them
@@ -89,7 +90,7 @@ export class Room extends Emitter {
       ask: (t, d, options) => port.request(t, d, { ...options, room: this.id }),
       tell: (t, d) => void port.send(t, d, { room: this.id }),
       you: () => this.you,
-      page: state.chat ?? { messages: [], more: false },
+      page: state.chat,
     });
   }
 
@@ -147,11 +148,12 @@ export class Room extends Emitter {
   }
 
   /**
-   * Blocks a member: you never meet again.
+   * Blocks a member: you never meet again. A matched room ends by it.
    * @param {string} peer id
    */
   async block(peer) {
     await this.#port.request('block', { peer }, { room: this.id });
+    if (this.kind === 'matched') this.#port.gone(this);
   }
 
   /**
@@ -249,7 +251,7 @@ export class Room extends Emitter {
   #setPeers(list) {
     const before = this.peers;
     this.peers = new Map();
-    for (const p of list) this.peers.set(p.id, Object.assign(before.get(p.id) ?? {}, toPeer(p)));
+    for (const p of list ?? []) this.peers.set(p.id, Object.assign(before.get(p.id) ?? {}, toPeer(p)));
   }
 
   /**

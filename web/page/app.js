@@ -1,0 +1,541 @@
+import { Rondo, RondoError } from '../sdk/rondo.js';
+import { CallView } from './callview.js';
+import { CheckView, devicesAllowed } from './check.js';
+import { DevicePanel } from './devices.js';
+import { Keys } from './keys.js';
+import { Landing } from './landing.js';
+import { Lobby } from './lobby.js';
+import { LocalMedia } from './media.js';
+import { loadPrefs, savePrefs } from './prefs.js';
+import { SearchView } from './search.js';
+import { Tabs } from './tabs.js';
+import { $, calm, complain, currentView, el, openDialog, say, setIcon, showView } from './ui.js';
+import { closedWords, endWords, errorWords } from './words.js';
+
+/** @typedef {import('../sdk/rondo.js').Room} Room */
+/** @typedef {import('../sdk/types.js').Mode} Mode */
+
+/**
+ * What the user is about to do, while devices are checked.
+ *
+ * @typedef {{do: 'find'} | {do: 'create', options: {name?: string, mode?: Mode, capacity?: number, passcode?: string}} | {do: 'join', id: string, passcode: string}} Intent
+ */
+
+const countsEvery = 10_000;
+const returnPatience = 8000; // ms to find back after a reload
+
+/** The page: it holds the parts together and decides which view is shown. */
+class App {
+  #prefs = loadPrefs();
+  #rondo = new Rondo({ name: this.#prefs.name || undefined });
+  #media = new LocalMedia(() => this.#prefs);
+  #save = () => savePrefs(this.#prefs);
+  #landing = new Landing({ rondo: this.#rondo, prefs: this.#prefs, save: this.#save });
+  #check = new CheckView({ media: this.#media, prefs: this.#prefs, save: this.#save });
+  #settings = new DevicePanel({ prefix: 'set', media: this.#media, prefs: this.#prefs, save: this.#save, speakerChanged: () => this.#call.applySpeaker() });
+  #search = new SearchView(this.#media);
+  #call = new CallView({ media: this.#media, prefs: this.#prefs, save: this.#save });
+  #lobby = new Lobby(this.#rondo);
+  #keys = new Keys();
+  #tabs = new Tabs(() => this.#drawOtherTabs());
+  /** @type {Intent} */
+  #intent = { do: 'find' };
+  #roomId = roomOfPath();
+  #ready = false; // the first session is there
+  /** @type {any} */
+  #wakeLock = null;
+
+  start() {
+    Object.assign(window, { rondo: this.#rondo });
+    this.#wireTop();
+    this.#wireLanding();
+    this.#wireCheck();
+    this.#wireCall();
+    this.#wireRondo();
+    this.#wireKeys();
+    addEventListener('popstate', () => this.#goHome());
+    this.#begin();
+  }
+
+  // ---- beginning ----
+
+  #begin() {
+    this.#connection(this.#rondo.status, 0);
+    const wasBusy = takeMark();
+    if (wasBusy) {
+      $('start-words', HTMLElement).textContent = wasBusy === 'call' ? 'Coming back to your call …' : 'Coming back …';
+      setTimeout(() => this.#firstView(), returnPatience);
+    } else {
+      this.#firstView();
+    }
+    this.#rondo.open().then(
+      () => this.#firstView(),
+      () => this.#firstView(),
+    );
+    setInterval(() => void this.#drawCounts(), countsEvery);
+  }
+
+  /** Shows where the user is, once it is known. */
+  #firstView() {
+    if (currentView() !== 'start' && currentView() !== 'landing' && currentView() !== 'lobby') return;
+    const { room, search, status } = this.#rondo;
+    if (room) this.#enter(room);
+    else if (search) this.#showSearch();
+    else if (this.#roomId) this.#showLobby(status === 'open');
+    else showView('landing', document.body);
+  }
+
+  // ---- wiring ----
+
+  #wireTop() {
+    $('theme', HTMLButtonElement).addEventListener('click', () => this.#nextTheme());
+    $('extras-theme', HTMLButtonElement).addEventListener('click', () => this.#nextTheme());
+    for (const id of ['help', 'extras-help']) $(id, HTMLButtonElement).addEventListener('click', () => this.#help());
+    $('brand', HTMLAnchorElement).addEventListener('click', (e) => {
+      if (e.ctrlKey || e.metaKey || e.shiftKey) return;
+      e.preventDefault();
+      this.#goHome();
+    });
+    $('lobby-home', HTMLAnchorElement).addEventListener('click', (e) => {
+      e.preventDefault();
+      this.#goHome();
+    });
+    this.#drawTheme();
+  }
+
+  #wireLanding() {
+    $('find-form', HTMLFormElement).addEventListener('submit', (e) => {
+      e.preventDefault();
+      this.#landing.commit();
+      void this.#want({ do: 'find' });
+    });
+    $('device-check-open', HTMLButtonElement).addEventListener('click', () => {
+      this.#landing.commit();
+      this.#intent = { do: 'find' };
+      this.#showCheck();
+    });
+    $('create-room', HTMLButtonElement).addEventListener('click', () => {
+      this.#landing.commit();
+      $('room-mode', HTMLSelectElement).value = this.#prefs.mode;
+      openDialog($('room-dialog', HTMLDialogElement));
+    });
+    $('room-form', HTMLFormElement).addEventListener('submit', (e) => {
+      e.preventDefault();
+      this.#createRoom();
+    });
+    $('lobby-form', HTMLFormElement).addEventListener('submit', (e) => {
+      e.preventDefault();
+      this.#prefs.name = $('lobby-name', HTMLInputElement).value.trim();
+      $('name', HTMLInputElement).value = this.#prefs.name;
+      this.#save();
+      void this.#want({ do: 'join', id: this.#roomId, passcode: $('lobby-passcode', HTMLInputElement).value });
+    });
+  }
+
+  #wireCheck() {
+    $('check-start', HTMLButtonElement).addEventListener('click', () => {
+      this.#prefs.checked = true;
+      this.#save();
+      void this.#go();
+    });
+    $('check-back', HTMLButtonElement).addEventListener('click', () => {
+      void this.#media.release();
+      if (this.#intent.do === 'join') this.#showLobby(true);
+      else this.#home();
+    });
+    $('cancel', HTMLButtonElement).addEventListener('click', () => void this.#cancel());
+  }
+
+  #wireCall() {
+    $('next', HTMLButtonElement).addEventListener('click', () => void this.#next());
+    $('stop', HTMLButtonElement).addEventListener('click', () => void this.#stop());
+    $('settings', HTMLButtonElement).addEventListener('click', () => {
+      this.#settings.open({ audio: true, video: this.#call.room?.mode !== 'audio' });
+      openDialog($('settings-dialog', HTMLDialogElement));
+    });
+    $('settings-dialog', HTMLDialogElement).addEventListener('close', () => this.#settings.close());
+    $('block', HTMLButtonElement).addEventListener('click', () => openDialog($('block-dialog', HTMLDialogElement)));
+    $('block-confirm', HTMLButtonElement).addEventListener('click', () => void this.#block());
+  }
+
+  #wireKeys() {
+    const inCall = (/** @type {() => void} */ run) => () => {
+      if (currentView() === 'call') run();
+    };
+    const keys = this.#keys;
+    keys.on = this.#prefs.keys;
+    keys.add('n', 'Next person', inCall(() => void this.#next()));
+    keys.add('e', 'Stop or leave', () => {
+      if (currentView() === 'call') void this.#stop();
+      else if (currentView() === 'search') void this.#cancel();
+    });
+    keys.add('m', 'Microphone on or off', inCall(() => this.#call.toggleMicrophone()));
+    keys.add('v', 'Camera on or off', inCall(() => this.#call.toggleCamera()));
+    keys.add('c', 'Write a message', inCall(() => this.#call.showChat(true)));
+    keys.add('s', 'Share your screen', inCall(() => void this.#call.toggleScreen()));
+    keys.add('p', 'Picture in picture', inCall(() => void this.#call.togglePip()));
+    keys.add('?', 'This help', () => this.#help());
+    $('keys-list', HTMLElement).replaceChildren(...[...keys.list, { key: 'esc', words: 'Close chat, menu or dialog' }].flatMap(({ key, words }) => [el('dt', {}, el('kbd', {}, key.length === 1 ? key.toUpperCase() : 'Esc')), el('dd', {}, words)]));
+    const box = $('keys-on', HTMLInputElement);
+    box.checked = keys.on;
+    box.addEventListener('change', () => {
+      keys.on = this.#prefs.keys = box.checked;
+      this.#save();
+    });
+  }
+
+  #wireRondo() {
+    const rondo = this.#rondo;
+    rondo.on('connection', ({ status, reason, retryMs }) => {
+      this.#connection(status, retryMs);
+      if (status !== 'closed') return;
+      this.#leaveView();
+      showView('landing');
+      complain(closedWords(reason), reason);
+    });
+    rondo.on('session', ({ reset }) => {
+      this.#ready = true;
+      this.#landing.poolsChanged();
+      void this.#drawCounts();
+      if (reset && currentView() === 'search' && !rondo.search) this.#quietly(rondo.find(this.#landing.wish()));
+    });
+    rondo.on('waiting', (w) => {
+      if (w && currentView() === 'search') this.#search.update(w);
+    });
+    rondo.on('found', ({ room }) => this.#enter(room));
+    rondo.on('room', (room) => {
+      if (room && room.kind === 'named' && currentView() === 'start') this.#enter(room);
+    });
+    rondo.on('stopped', ({ reason }) => {
+      this.#home();
+      complain(reason === 'replaced' ? 'You search in another tab now.' : errorWords(reason, 'The search ended without a match. Please start again.'), reason);
+    });
+    rondo.on('error', (err) => console.debug('rondo:', err.code, err.message));
+  }
+
+  // ---- doing ----
+
+  /**
+   * Does what the user wants, after a look at the devices where that is due.
+   * @param {Intent} intent
+   */
+  async #want(intent) {
+    calm();
+    this.#intent = intent;
+    const mode = this.#intentMode();
+    const quick = new URLSearchParams(location.search).has('quick');
+    if (quick || this.#prefs.checked || (await devicesAllowed(mode))) await this.#go();
+    else this.#showCheck();
+  }
+
+  /** @returns {Mode} */
+  #intentMode() {
+    if (this.#intent.do === 'create') return this.#intent.options.mode ?? 'video';
+    if (this.#intent.do === 'join') return this.#lobby.info?.mode ?? 'video';
+    return this.#prefs.mode;
+  }
+
+  async #go() {
+    this.#check.close();
+    const intent = this.#intent;
+    const devices = this.#media.use(this.#intentMode());
+    if (intent.do === 'find') this.#showSearch();
+    try {
+      await this.#sayName();
+      if (intent.do === 'find') {
+        if (currentView() !== 'search') return; // cancelled meanwhile
+        await this.#rondo.find(this.#landing.wish());
+        return;
+      }
+      // In a room everybody sees at once what we send, so it comes along.
+      await devices;
+      const room = intent.do === 'create' ? await this.#rondo.createRoom(intent.options) : await this.#rondo.joinRoom(intent.id, intent.passcode);
+      history.pushState(null, '', `/r/${room.id}`);
+      this.#roomId = room.id;
+      this.#enter(room);
+    } catch (err) {
+      this.#failed(err);
+    }
+  }
+
+  /** Tells the server our name if it is another than before. */
+  async #sayName() {
+    const name = this.#prefs.name;
+    if (!name || name === this.#rondo.user?.name) return;
+    try {
+      await this.#rondo.rename(name);
+    } catch (err) {
+      if (err instanceof RondoError && err.code === 'bad_request') throw new NameError(err.message);
+      // too fast: the old name will do for this time
+    }
+  }
+
+  /** @param {unknown} err */
+  #failed(err) {
+    const code = err instanceof RondoError ? err.code : err instanceof NameError ? 'name' : 'internal';
+    if (code === 'closed') return;
+    void this.#media.release();
+    if (this.#intent.do === 'join') this.#showLobby(true);
+    else this.#home();
+    if (err instanceof NameError) this.#landing.nameError(err.message);
+    else complain(errorWords(code, err instanceof Error ? err.message : ''), code);
+  }
+
+  /** @param {Promise<unknown>} work */
+  #quietly(work) {
+    work.catch((err) => this.#failed(err));
+  }
+
+  #createRoom() {
+    const value = (/** @type {string} */ id) => $(id, HTMLInputElement).value.trim();
+    const passcode = $('room-passcode', HTMLInputElement).value;
+    $('room-dialog', HTMLDialogElement).close();
+    void this.#want({
+      do: 'create',
+      options: {
+        name: value('room-name'),
+        mode: /** @type {Mode} */ ($('room-mode', HTMLSelectElement).value),
+        capacity: Number($('room-capacity', HTMLSelectElement).value),
+        ...(passcode ? { passcode } : {}),
+      },
+    });
+  }
+
+  async #cancel() {
+    this.#home();
+    void this.#media.release();
+    say('Search cancelled');
+    await this.#rondo.cancel().catch(() => {});
+  }
+
+  async #next() {
+    if (this.#call.room?.kind === 'named') return;
+    calm();
+    this.#intent = { do: 'find' };
+    this.#call.close();
+    this.#showSearch();
+    void this.#media.use(this.#prefs.mode);
+    const wish = this.#rondo.wish.pool ? this.#rondo.wish : this.#landing.wish();
+    this.#quietly(this.#rondo.next(wish));
+  }
+
+  async #stop() {
+    this.#leaveView();
+    this.#home();
+    say('You left');
+    await this.#rondo.leave().catch(() => {});
+  }
+
+  async #block() {
+    $('block-dialog', HTMLDialogElement).close();
+    const room = this.#call.room;
+    const peer = room?.match?.peer;
+    if (!room || !peer) return;
+    try {
+      await room.block(peer.id);
+      say(`You will not meet ${peer.name} again`);
+    } catch (err) {
+      complain(errorWords(err instanceof RondoError ? err.code : 'internal', 'Blocking did not work. You were moved on all the same.'), 'block');
+    }
+    await this.#next();
+  }
+
+  // ---- views ----
+
+  /** @param {Room} room */
+  #enter(room) {
+    calm();
+    this.#search.close();
+    this.#check.close();
+    if (room.kind === 'matched') this.#prefs.mode = room.mode;
+    if (room.ended) {
+      // It was over before it was shown.
+      const words = endWords(room.ended, room.match?.peer.name ?? 'They');
+      complain(`${words.title}. ${words.words}`, room.ended);
+      this.#home();
+      return;
+    }
+    void this.#media.use(room.mode);
+    this.#tabs.set('call');
+    mark('call');
+    showView('call');
+    this.#call.open(room);
+    void this.#keepAwake(true);
+    const name = room.match?.peer.name;
+    say(name ? `You met ${name}` : room.name ? `You are in ${room.name}` : 'You are in the room');
+    if (room.kind === 'named' && location.pathname !== `/r/${room.id}`) history.replaceState(null, '', `/r/${room.id}`);
+  }
+
+  #showSearch() {
+    const wish = this.#rondo.search ? this.#rondo.wish : this.#landing.wish();
+    const pool = this.#rondo.pools.find((p) => p.name === (this.#rondo.search?.pool ?? wish.pool)) ?? this.#rondo.pools[0];
+    this.#tabs.set('search');
+    mark('search');
+    if (this.#rondo.search) void this.#media.use(pool?.mode ?? 'text');
+    showView('search');
+    this.#search.open(pool, wish);
+    if (this.#rondo.search) this.#search.update(this.#rondo.search);
+    this.#drawOtherTabs();
+  }
+
+  #showCheck() {
+    const words = { find: 'Start', create: 'Make the room', join: 'Join' };
+    const mode = this.#intentMode();
+    showView('check');
+    void this.#check.open(mode === 'text' ? 'video' : mode, words[this.#intent.do]);
+  }
+
+  /** @param {boolean} ask the server is there to be asked */
+  #showLobby(ask) {
+    this.#tabs.set('idle');
+    mark('');
+    showView('lobby');
+    if (ask) void this.#lobby.open(this.#roomId, this.#prefs.name);
+    else $('lobby-name', HTMLInputElement).value = this.#prefs.name;
+  }
+
+  /** Leaves call, search and check behind. */
+  #leaveView() {
+    this.#check.close();
+    this.#search.close();
+    this.#call.close();
+    void this.#media.release();
+    void this.#keepAwake(false);
+  }
+
+  /** Shows the landing page. */
+  #home() {
+    this.#leaveView();
+    this.#tabs.set('idle');
+    mark('');
+    if (this.#roomId) {
+      this.#roomId = '';
+      history.pushState(null, '', '/');
+    }
+    showView('landing');
+    this.#drawOtherTabs();
+    void this.#drawCounts();
+  }
+
+  /** The user went away from whatever was on, to the start or (by the browser's buttons) to a room's door. */
+  #goHome() {
+    const room = roomOfPath();
+    const { rondo } = { rondo: this.#rondo };
+    if (rondo.room) void rondo.leave().catch(() => {});
+    else if (rondo.search) void rondo.cancel().catch(() => {});
+    this.#leaveView();
+    if (room && room !== this.#roomId) {
+      this.#roomId = room;
+      this.#showLobby(true);
+      return;
+    }
+    this.#home();
+  }
+
+  // ---- drawing ----
+
+  /**
+   * @param {import('../sdk/connection.js').Status} status
+   * @param {number} retryMs
+   */
+  #connection(status, retryMs) {
+    document.documentElement.dataset.connection = status;
+    const box = $('link-state', HTMLElement);
+    const words = status === 'reconnecting' || (status === 'connecting' && retryMs > 0) ? 'Reconnecting …' : '';
+    box.textContent = words;
+    box.hidden = words === '';
+    if (status === 'reconnecting' && currentView() === 'call') say('Reconnecting to Rondo … your call goes on.');
+    else if (status === 'reconnecting' && currentView() === 'search') say('Reconnecting to Rondo … your place is kept.');
+    else if (status === 'open' && this.#ready && $('status', HTMLElement).textContent?.startsWith('Reconnecting to Rondo')) say('Back again');
+  }
+
+  async #drawCounts() {
+    if (currentView() !== 'landing' || document.hidden || this.#rondo.status !== 'open') return;
+    this.#landing.counts(await this.#rondo.stats().catch(() => null));
+  }
+
+  #drawOtherTabs() {
+    const doing = this.#tabs.others;
+    const words =
+      doing === 'call'
+        ? 'You are in a call in another tab of this browser. Two tabs are one person, so they never meet each other.'
+        : 'Another tab of this browser is searching too. Two tabs are one person, so they never meet each other.';
+    for (const id of ['other-tab', 'other-tab-landing']) {
+      const box = $(id, HTMLElement);
+      box.hidden = doing === 'idle';
+      box.textContent = doing === 'idle' ? '' : words;
+    }
+  }
+
+  #nextTheme() {
+    const order = /** @type {const} */ (['auto', 'light', 'dark']);
+    this.#prefs.theme = order[(order.indexOf(this.#prefs.theme) + 1) % order.length];
+    this.#save();
+    this.#drawTheme();
+    say(`Theme: ${this.#prefs.theme === 'auto' ? 'as your system' : this.#prefs.theme}`);
+  }
+
+  #drawTheme() {
+    const { theme } = this.#prefs;
+    if (theme === 'auto') delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = theme;
+    for (const id of ['theme', 'extras-theme']) setIcon($(id, HTMLElement), theme);
+    const label = `Theme: ${theme === 'auto' ? 'as your system' : theme}`;
+    $('theme', HTMLElement).setAttribute('aria-label', label);
+    $('theme', HTMLElement).title = label;
+  }
+
+  #help() {
+    openDialog($('help-dialog', HTMLDialogElement));
+  }
+
+  /** @param {boolean} on */
+  async #keepAwake(on) {
+    try {
+      if (!on) {
+        await this.#wakeLock?.release();
+        this.#wakeLock = null;
+      } else if (!this.#wakeLock || this.#wakeLock.released) {
+        this.#wakeLock = await /** @type {any} */ (navigator).wakeLock?.request('screen');
+      }
+    } catch {
+      // the screen may sleep then
+    }
+  }
+}
+
+/** A name that the server will not have. */
+class NameError extends Error {}
+
+/** @returns {string} the room's id in the address, or '' */
+function roomOfPath() {
+  return /^\/r\/([A-Za-z0-9_-]+)$/.exec(location.pathname)?.[1] ?? '';
+}
+
+const markKey = 'rondo.busy';
+
+/**
+ * Remembers over a reload that a call or a search was on.
+ * @param {'call' | 'search' | ''} what
+ */
+function mark(what) {
+  try {
+    if (what) sessionStorage.setItem(markKey, what);
+    else sessionStorage.removeItem(markKey);
+  } catch {
+    // then the landing shows for a moment
+  }
+}
+
+/** @returns {string} what was on before a reload */
+function takeMark() {
+  try {
+    const what = sessionStorage.getItem(markKey) ?? '';
+    sessionStorage.removeItem(markKey);
+    return what;
+  } catch {
+    return '';
+  }
+}
+
+new App().start();

@@ -1,0 +1,74 @@
+import { showTrack } from './callview.js';
+import { DevicePanel } from './devices.js';
+import { $ } from './ui.js';
+import { deviceWords } from './words.js';
+
+/** @typedef {import('../sdk/types.js').Mode} Mode */
+
+/** The device check before a call. */
+export class CheckView {
+  #media;
+  #panel;
+  /** @type {(() => void) | null} */
+  #stop = null;
+  /** @type {Mode} */
+  #mode = 'video';
+
+  /**
+   * @param {object} options
+   * @param {import('./media.js').LocalMedia} options.media
+   * @param {import('./prefs.js').Prefs} options.prefs
+   * @param {() => void} options.save
+   */
+  constructor(options) {
+    this.#media = options.media;
+    this.#panel = new DevicePanel({ prefix: 'check', ...options });
+  }
+
+  /**
+   * @param {Mode} mode video, or audio only
+   * @param {string} go what the button says
+   */
+  async open(mode, go) {
+    this.close();
+    this.#mode = mode;
+    $('check-start', HTMLElement).textContent = go;
+    $('check-frame', HTMLElement).hidden = mode !== 'video';
+    $('check-words', HTMLElement).textContent = 'Your browser asks whether this page may use your camera and microphone. Please allow it.';
+    this.#stop = this.#media.on('change', () => this.#draw());
+    await this.#media.use(mode);
+    this.#panel.open({ audio: true, video: mode === 'video' });
+    this.#draw();
+  }
+
+  close() {
+    this.#stop?.();
+    this.#stop = null;
+    this.#panel.close();
+    showTrack($('check-preview', HTMLVideoElement), null);
+  }
+
+  #draw() {
+    const { media } = { media: this.#media };
+    showTrack($('check-preview', HTMLVideoElement), media.picture);
+    const words = media.picture || this.#mode !== 'video' ? '' : deviceWords('ok', media.state.video) ? 'No picture' : '';
+    $('check-words', HTMLElement).textContent = words;
+  }
+}
+
+/**
+ * Whether the browser will give the devices without asking.
+ *
+ * @param {Mode} mode
+ * @returns {Promise<boolean>}
+ */
+export async function devicesAllowed(mode) {
+  if (mode === 'text') return true;
+  const names = mode === 'video' ? ['camera', 'microphone'] : ['microphone'];
+  try {
+    const states = await Promise.all(names.map((name) => navigator.permissions.query({ name: /** @type {PermissionName} */ (name) })));
+    return states.every((s) => s.state === 'granted');
+  } catch {
+    return false; // not every browser tells
+  }
+}

@@ -1,0 +1,172 @@
+/** Plain words for what the machine says. */
+
+/** @typedef {import('../sdk/types.js').FailReason} FailReason */
+/** @typedef {import('../sdk/types.js').Reach} Reach */
+/** @typedef {import('../sdk/types.js').Waiting} Waiting */
+/** @typedef {import('../sdk/devices.js').DeviceState} DeviceState */
+
+/**
+ * @param {number} ms
+ * @returns {string} "8 s", "2 min"
+ */
+export function duration(ms) {
+  const s = Math.max(1, Math.round(ms / 1000));
+  return s < 90 ? `${s} s` : `${Math.round(s / 60)} min`;
+}
+
+/**
+ * @param {number} n
+ * @param {string} one
+ * @param {string} many
+ */
+export function count(n, one, many) {
+  return `${n} ${n === 1 ? one : many}`;
+}
+
+/**
+ * @param {Reach} reach
+ * @param {{tags: string[], languages: string[]}} wish
+ */
+export function reachWords(reach, wish) {
+  switch (reach) {
+    case 'tags':
+      return wish.tags.length ? 'Someone who shares an interest' : 'Someone who speaks your language';
+    case 'language':
+      return wish.languages.length ? 'Anyone who speaks your language' : 'Anyone, whatever their interests';
+    default:
+      return 'Anyone at all';
+  }
+}
+
+/**
+ * How many search and how long it takes; nothing where nothing is known.
+ *
+ * @param {Waiting | null} w
+ */
+export function waitingWords(w) {
+  if (!w) return '';
+  const others = Math.max(0, w.waiting - 1);
+  const here = others === 0 ? 'Nobody else is searching right now. We will keep looking.' : `${count(others, 'other person is', 'other people are')} searching now.`;
+  return w.estimate_ms === null || w.estimate_ms === undefined ? here : `${here} It usually takes about ${duration(w.estimate_ms)}.`;
+}
+
+/**
+ * Why a call failed, and what to do.
+ *
+ * @param {FailReason | ''} reason
+ * @param {string} name of the other one
+ * @returns {{title: string, words: string, relay: boolean}} relay: offer the way through the relay
+ */
+export function failWords(reason, name) {
+  switch (reason) {
+    case 'ice-timeout':
+      return { title: 'No way through', words: `Your network and ${name}’s do not let the call pass directly. The relay often gets through.`, relay: true };
+    case 'ice-disconnected':
+      return { title: 'The connection broke', words: 'Picture and sound stopped and did not come back. Your network may have changed.', relay: true };
+    case 'dtls':
+      return { title: 'No secure connection', words: 'The encrypted connection could not be set up. A firewall may be in between. Try again, or go on.', relay: true };
+    case 'no-turn':
+      return { title: 'The relay cannot be reached', words: 'The call may only go through the relay, and your network does not let you reach it. Another network may help.', relay: false };
+    case 'media-denied':
+      return { title: 'No camera or microphone', words: 'This page may not use them. You can still write.', relay: false };
+    default:
+      return { title: 'The call did not work', words: 'Something unexpected happened. Try again, or go on to the next person.', relay: true };
+  }
+}
+
+/**
+ * @param {import('../sdk/room.js').EndReason} reason
+ * @param {string} name
+ * @returns {{title: string, words: string}}
+ */
+export function endWords(reason, name) {
+  switch (reason) {
+    case 'peer-next':
+      return { title: `${name} went on`, words: 'It happens to everyone. Someone else is out there.' };
+    case 'peer-lost':
+      return { title: `${name} lost the connection`, words: 'They did not come back in time.' };
+    case 'expired':
+      return { title: 'This room has ended', words: 'It was empty for a while.' };
+    case 'lost':
+      return { title: 'The connection to Rondo was lost', words: 'It was away for too long, so the call ended.' };
+    default:
+      return { title: `${name} left`, words: 'Ready for someone else?' };
+  }
+}
+
+/**
+ * What is wrong with the devices, and what to do; empty when all is well.
+ *
+ * @param {DeviceState} audio
+ * @param {DeviceState} video
+ */
+export function deviceWords(audio, video) {
+  if (audio === 'insecure' || video === 'insecure') return 'Browsers give camera and microphone to secure pages only. Open this page by https, or use text.';
+  const both = bad(audio) && bad(video);
+  if (audio === 'denied' || video === 'denied') {
+    const what = both ? 'your camera and microphone' : audio === 'denied' ? 'your microphone' : 'your camera';
+    const go = both ? 'You can still talk by text.' : video === 'denied' ? 'They will hear you, and not see you.' : 'They will see you, and not hear you.';
+    return `This page may not use ${what}. To change that, click the icon beside the address, allow it, and reload. ${go}`;
+  }
+  if (both) return `We found no camera and no microphone that works. You can still see and hear others, and write.`;
+  if (video === 'missing') return 'We found no camera. They will hear you, and not see you.';
+  if (audio === 'missing') return 'We found no microphone. They will see you, and you can write.';
+  if (video === 'busy') return 'The camera gives no picture; another program may be using it. They will hear you, and not see you.';
+  if (audio === 'busy') return 'The microphone gives no sound; another program may be using it.';
+  return '';
+}
+
+/** @param {DeviceState} state */
+function bad(state) {
+  return state !== 'ok' && state !== 'off';
+}
+
+/**
+ * @param {string} code of a RondoError
+ * @param {string} message the server's own words
+ */
+export function errorWords(code, message) {
+  switch (code) {
+    case 'offline':
+    case 'timeout':
+      return 'Rondo cannot be reached right now. Check your network; we keep trying.';
+    case 'rate_limited':
+      return 'That was a little too fast. Wait a moment and try again.';
+    case 'unavailable':
+      return 'A part of Rondo is down for a moment. Try again soon.';
+    case 'room_full':
+      return 'This room is full. Try again when someone has left.';
+    case 'passcode':
+      return 'That is not the passcode of this room.';
+    case 'not_found':
+      return 'This room does not exist, or it has ended.';
+    case 'already':
+      return 'You are already in a call or searching, maybe in another tab.';
+    case 'session_lost':
+      return 'The connection was away for too long. Please start again.';
+    default:
+      return message || 'Something went wrong. Try again.';
+  }
+}
+
+/**
+ * Why the connection to the server ended for good.
+ *
+ * @param {string} reason
+ */
+export function closedWords(reason) {
+  switch (reason) {
+    case 'replaced':
+      return 'Rondo goes on in another tab or window. Close this one, or reload it to start anew here.';
+    case 'banned':
+      return 'This server does not let you in at the moment.';
+    case 'origin':
+      return 'This server does not accept calls from this address.';
+    case 'version':
+      return 'This page is older than the server. Reload it.';
+    case 'bye':
+      return 'You have left.';
+    default:
+      return 'The connection to Rondo ended. Reload the page to come back.';
+  }
+}
