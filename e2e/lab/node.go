@@ -215,3 +215,11 @@ func (n *Node) Stop(t testing.TB, within time.Duration) {
 		t.Fatalf("stop: %v\n%s", err, n.Output())
 	}
 }
+
+// PageURL returns the address of the page under another name of the host, e.g.
+// localhost.
+func (n *Node) PageURL(host string) string {
+	_, port, _ := net.SplitHostPort(n.HTTP) // it came from a listener
+	scheme, _, _ := strings.Cut(n.URL(), ":")
+	return scheme + "://" + net.JoinHostPort(host, port)
+}

@@ -1,0 +1,62 @@
+// Runs before the page's own scripts: keeps the page's peer connections where the
+// test finds them, limits what a call may use, and makes the fake camera cheap.
+// TRANSPORT is "", "udp", "tcp" or "tls".
+(() => {
+  const transport = "TRANSPORT";
+  const pcs = [];
+  const fits = (url) => {
+    const tls = url.startsWith("turns:"), tcp = url.includes("transport=tcp");
+    if (!url.startsWith("turn")) return false;
+    return transport === "tls" ? tls : transport === "tcp" ? tcp && !tls : !tcp && !tls;
+  };
+  const limit = (cfg) => {
+    if (!transport || !cfg || !cfg.iceServers) return cfg;
+    const iceServers = cfg.iceServers
+      .map((s) => ({ ...s, urls: [].concat(s.urls).filter(fits) }))
+      .filter((s) => s.urls.length);
+    return { ...cfg, iceServers };
+  };
+  const Native = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends Native {
+    constructor(cfg, ...rest) {
+      super(limit(cfg), ...rest);
+      pcs.push(this);
+    }
+    setConfiguration(cfg) { super.setConfiguration(limit(cfg)); }
+  };
+  const live = () => pcs.filter((pc) => pc.connectionState !== "closed");
+  window.probe = {
+    pcs,
+    // What the live connections receive and over which candidates.
+    async calls() {
+      const out = [];
+      for (const pc of live()) {
+        const c = { state: pc.connectionState, decoded: 0, audio: 0, local: "", remote: "", relay: "" };
+        const stats = await pc.getStats();
+        for (const s of stats.values()) {
+          if (s.type === "inbound-rtp" && s.kind === "video") c.decoded += s.framesDecoded || 0;
+          if (s.type === "inbound-rtp" && s.kind === "audio") c.audio += s.packetsReceived || 0;
+          if (s.type === "transport" && s.selectedCandidatePairId) {
+            const pair = stats.get(s.selectedCandidatePairId);
+            const local = pair && stats.get(pair.localCandidateId), remote = pair && stats.get(pair.remoteCandidateId);
+            if (local) { c.local = local.candidateType; c.relay = local.relayProtocol || ""; }
+            if (remote) c.remote = remote.candidateType;
+          }
+        }
+        out.push(c);
+      }
+      return out;
+    },
+  };
+  const devices = navigator.mediaDevices;
+  if (devices) {
+    const get = devices.getUserMedia.bind(devices);
+    devices.getUserMedia = (c) => {
+      if (c && c.video) {
+        const rest = c.video === true ? {} : c.video;
+        c = { ...c, video: { ...rest, width: 320, height: 240, frameRate: 10 } };
+      }
+      return get(c);
+    };
+  }
+})();

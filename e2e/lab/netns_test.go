@@ -1,0 +1,144 @@
+package lab
+
+import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// inNetns runs f on a thread in a network namespace; sockets made there stay there.
+func inNetns(t *testing.T, name string, f func() error) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		ns, err := os.Open(filepath.Join("/run/netns", name))
+		if err != nil {
+			done <- err
+			return
+		}
+		defer ns.Close()
+		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+			done <- err
+			return
+		}
+		done <- f()
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestNATs: both people reach the server, each destination sees another port of
+// theirs, and neither reaches the other.
+func TestNATs(t *testing.T) {
+	n := NewNATs(t)
+	var servers [2]net.PacketConn
+	inNetns(t, n.Server, func() (err error) {
+		for i := range servers {
+			if servers[i], err = net.ListenPacket("udp4", n.ServerIP+":0"); err != nil {
+				return err
+			}
+			t.Cleanup(func() { servers[i].Close() })
+		}
+		return nil
+	})
+	mapped := map[string]*net.UDPAddr{} // as the first server sees them
+	socks := map[string]net.PacketConn{}
+	for _, who := range []string{n.A, n.B} {
+		inNetns(t, who, func() error {
+			sock, err := net.ListenPacket("udp4", ":0")
+			if err != nil {
+				return err
+			}
+			t.Cleanup(func() { sock.Close() })
+			socks[who] = sock
+			var seen [2]*net.UDPAddr
+			for i, s := range servers {
+				if _, err := sock.WriteTo([]byte("hello"), s.LocalAddr()); err != nil {
+					return err
+				}
+				if seen[i], err = from(s); err != nil {
+					return err
+				}
+			}
+			if seen[0].Port == seen[1].Port {
+				return errors.New("the router keeps the port: not symmetric")
+			}
+			mapped[who] = seen[0]
+			return nil
+		})
+	}
+	// Hole punching, in vain.
+	for range 3 {
+		_, _ = socks[n.A].WriteTo([]byte("punch"), mapped[n.B])
+		_, _ = socks[n.B].WriteTo([]byte("punch"), mapped[n.A])
+	}
+	for who, sock := range socks {
+		_ = sock.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+		if _, addr, err := sock.ReadFrom(make([]byte, 100)); err == nil {
+			t.Errorf("%s was reached from %v", who, addr)
+		}
+	}
+}
+
+// from returns who sent the next packet to s.
+func from(s net.PacketConn) (*net.UDPAddr, error) {
+	if err := s.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return nil, err
+	}
+	_, addr, err := s.ReadFrom(make([]byte, 100))
+	if err != nil {
+		return nil, err
+	}
+	return addr.(*net.UDPAddr), nil
+}
+
+// TestProxy: bytes pass, then vanish, then the connection is reset.
+func TestProxy(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	p := NewProxy(t, l.Addr().String())
+	c, err := p.Dial(t.Context(), "tcp", "anywhere:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	s, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	read := func(d time.Duration) (string, error) {
+		_ = s.SetReadDeadline(time.Now().Add(d))
+		buf := make([]byte, 100)
+		n, err := s.Read(buf)
+		return string(buf[:n]), err
+	}
+	if _, err := c.Write([]byte("one")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := read(5 * time.Second); got != "one" || err != nil {
+		t.Fatal(got, err)
+	}
+	p.Blackhole()
+	if _, err := c.Write([]byte("two")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := read(100 * time.Millisecond); got != "" || !IsTimeout(err) {
+		t.Fatal(got, err)
+	}
+	p.Cut()
+	if _, err := read(5 * time.Second); !errors.Is(err, unix.ECONNRESET) {
+		t.Fatalf("ended with %v, want a reset", err)
+	}
+}
