@@ -69,6 +69,9 @@ func (h *Hook) DialHook(next redis.DialHook) redis.DialHook {
 // ProcessHook implements redis.Hook.
 func (h *Hook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
+		if isSetup(cmd.Name()) {
+			return next(ctx, cmd)
+		}
 		start := time.Now()
 		err := next(ctx, cmd)
 		h.observe(classOf(cmd.Name()), time.Since(start), err)
@@ -91,6 +94,12 @@ func (h *Hook) observe(class string, took time.Duration, err error) {
 	if kind := kindOf(err); kind != "" {
 		h.errors.WithLabelValues(class, kind).Inc()
 	}
+}
+
+// isSetup reports whether go-redis sends the command by itself on a fresh
+// connection. Some of these an older server refuses, and nothing is wrong then.
+func isSetup(name string) bool {
+	return strings.EqualFold(name, "client") || strings.EqualFold(name, "hello")
 }
 
 // classOf returns the class of a command.
