@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"runtime"
 	"strings"
 	"time"
 
@@ -55,6 +56,9 @@ type Config struct {
 	Policy Policy
 	// Limits bounds what clients can take.
 	Limits Limits
+	// Workers is how many sockets and goroutines share each UDP port, on Linux.
+	// Default: the number of CPUs, at most 8. A client stays with one of them.
+	Workers int
 	// SocketBuffer is the size of the listeners' UDP socket buffers in bytes,
 	// default 4 MiB.
 	SocketBuffer int
@@ -86,6 +90,7 @@ func (c Config) withDefaults() (Config, error) {
 	def(&c.CredentialTTL, 10*time.Minute)
 	def(&c.MaxSession, 12*time.Hour)
 	def(&c.SocketBuffer, 4<<20)
+	def(&c.Workers, min(runtime.GOMAXPROCS(0), 8))
 	def(&c.Policy.Mode, ModePublic)
 	if len(c.Secrets) == 0 {
 		c.Secrets = []Secret{randomSecret()}
@@ -115,8 +120,8 @@ func (c *Config) validate() error {
 	if c.Realm == "" || len(c.Realm) > 127 || strings.ContainsAny(c.Realm, "\"\x00\r\n") {
 		return fmt.Errorf("realm %q: want 1 to 127 bytes without quotes and line breaks", c.Realm)
 	}
-	if c.CredentialTTL < 0 || c.MaxSession < 0 || c.SocketBuffer < 0 {
-		return errors.New("a duration or size is negative")
+	if c.CredentialTTL < 0 || c.MaxSession < 0 || c.SocketBuffer < 0 || c.Workers < 0 {
+		return errors.New("a duration, size or number is negative")
 	}
 	if c.Host != "" && strings.ContainsAny(c.Host, "/?#@ \t\r\n") {
 		return fmt.Errorf("host %q: want a host name or an IP address", c.Host)

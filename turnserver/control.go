@@ -1,6 +1,7 @@
 package turnserver
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"net"
@@ -33,6 +34,7 @@ const controlQueue = 1024
 type control struct {
 	s      *Server
 	queue  chan *request
+	pings  chan chan struct{}
 	closed chan struct{}
 	key    []byte // of MESSAGE-INTEGRITY between control and pion
 
@@ -57,7 +59,7 @@ type transaction struct {
 func newControl(s *Server) *control {
 	key := make([]byte, 16)
 	rand.Read(key) // never fails (crypto/rand)
-	return &control{s: s, queue: make(chan *request, controlQueue), closed: make(chan struct{}), key: key}
+	return &control{s: s, queue: make(chan *request, controlQueue), pings: make(chan chan struct{}), closed: make(chan struct{}), key: key}
 }
 
 // start hands control to a pion server.
@@ -97,6 +99,20 @@ func (c *control) submit(r *request) bool {
 	}
 }
 
+// ping returns nil once the goroutine has answered.
+func (c *control) ping(ctx context.Context) error {
+	pong := make(chan struct{})
+	select {
+	case c.pings <- pong: // unbuffered: it is answered next
+		<-pong
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.closed:
+		return net.ErrClosed
+	}
+}
+
 // ReadFrom gives pion its next request. Pion has answered the one before, or
 // never will.
 func (c *control) ReadFrom(b []byte) (int, net.Addr, error) {
@@ -116,6 +132,8 @@ func (c *control) ReadFrom(b []byte) (int, net.Addr, error) {
 		select {
 		case <-c.closed:
 			return 0, nil, net.ErrClosed
+		case pong := <-c.pings:
+			close(pong)
 		case r := <-c.queue:
 			if t := c.begin(r); t != nil {
 				return c.pass(b, t)

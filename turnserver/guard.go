@@ -29,14 +29,14 @@ type client interface {
 	detach(a *allocation)
 }
 
-// receive takes one whole message of a client. p.at is where the message begins.
-// m is scratch space of the caller's goroutine.
+// isChannelData tells ChannelData from STUN by the first two bits (RFC 8656
+// section 12).
+func isChannelData(b []byte) bool { return len(b) >= channelHeader && b[0]>>6 == 1 }
+
+// receive takes one whole message of a client that is not ChannelData. p.at is
+// where it begins. m is scratch space of the caller's goroutine.
 func (s *Server) receive(c client, p packet, m *message) {
 	b := p.payload()
-	if len(b) >= channelHeader && b[0]>>6 == 1 {
-		s.receiveChannel(c, p)
-		return
-	}
 	if err := m.parse(b); err != nil {
 		s.metrics.drop(dropGarbage)
 		return
@@ -66,15 +66,15 @@ func known(m method) bool {
 	return false
 }
 
-// receiveChannel relays a ChannelData message (RFC 8656 section 12.6).
-func (s *Server) receiveChannel(c client, p packet) {
+// receiveChannel relays a ChannelData message (RFC 8656 section 12.6). Clients
+// without allocation have none.
+func (s *Server) receiveChannel(a *allocation, p packet) {
 	b := p.payload()
 	number, n := binary.BigEndian.Uint16(b), int(binary.BigEndian.Uint16(b[2:]))
 	if number > lastChannel || n > len(b)-channelHeader {
 		s.metrics.drop(dropGarbage)
 		return
 	}
-	a := c.allocation()
 	if a == nil {
 		s.metrics.drop(dropChannel)
 		return

@@ -27,7 +27,8 @@ type Server struct {
 	cfg            Config
 	own            []netip.Addr
 	relayAddrs     []relayAddr
-	warnings       []string
+	warnings       []string // grows in Start
+	clipped        bool     // a warning about socket buffers is among them
 	metrics        *metrics
 	nonces         *nonces
 	answers        *answers
@@ -161,7 +162,9 @@ func (s *Server) startLocked() error {
 	}
 	s.pion = pion
 	for _, l := range s.udp {
-		s.running.Go(l.serve)
+		for _, conn := range l.conns {
+			s.running.Go(func() { l.serve(conn) })
+		}
 	}
 	for _, l := range s.streams {
 		s.running.Go(l.serve)
@@ -176,18 +179,17 @@ func (s *Server) listen(addr string) error {
 		return err
 	}
 	for _, t := range targets {
-		udp, ln, err := listenBoth(t)
+		udp, ln, err := s.listenBoth(t)
 		if t.optional && errors.Is(err, syscall.EAFNOSUPPORT) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		s.sizeBuffers(udp)
-		s.udp = append(s.udp, newUDPListener(s, udp))
+		s.udp = append(s.udp, udp)
 		s.streams = append(s.streams, &streamListener{s: s, ln: ln})
 		s.addrs = append(s.addrs,
-			Addr{string(overUDP), localAddr(udp.LocalAddr())},
+			Addr{string(overUDP), udp.addr()},
 			Addr{string(overTCP), localAddr(ln.Addr())})
 	}
 	return nil
@@ -261,22 +263,24 @@ func resolve(addr string) ([]target, error) {
 
 // listenBoth opens UDP and TCP on the same port. A free port of one is not always
 // free for the other.
-func listenBoth(t target) (*net.UDPConn, net.Listener, error) {
+func (s *Server) listenBoth(t target) (*udpListener, net.Listener, error) {
 	for try := 0; ; try++ {
-		udp, err := net.ListenUDP("udp"+t.family, net.UDPAddrFromAddrPort(t.addr))
+		udp, err := s.listenUDP(t)
 		if err != nil {
 			return nil, nil, err
 		}
-		ln, err := net.Listen("tcp"+t.family, netip.AddrPortFrom(t.addr.Addr(), localAddr(udp.LocalAddr()).Port()).String())
+		ln, err := net.Listen("tcp"+t.family, netip.AddrPortFrom(t.addr.Addr(), udp.addr().Port()).String())
 		if err == nil {
 			return udp, ln, nil
 		}
-		udp.Close()
-		if t.addr.Port() != 0 || try == 10 {
+		udp.close()
+		if t.addr.Port() != 0 || try == maxPortTries {
 			return nil, nil, err
 		}
 	}
 }
+
+const maxPortTries = 10
 
 func localAddr(a net.Addr) netip.AddrPort {
 	var ap netip.AddrPort
@@ -289,10 +293,15 @@ func localAddr(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
-func (s *Server) sizeBuffers(udp *net.UDPConn) {
-	if err := errors.Join(udp.SetReadBuffer(s.cfg.SocketBuffer), udp.SetWriteBuffer(s.cfg.SocketBuffer)); err != nil {
-		s.cfg.Logger.Warn("turn: socket buffers", "error", err)
+// noteBuffer warns, once, when the system gives less than what is wanted.
+func (s *Server) noteBuffer(got int) {
+	if got >= s.cfg.SocketBuffer || s.clipped {
+		return
 	}
+	s.clipped = true
+	s.warnings = append(s.warnings, fmt.Sprintf(
+		"TURN: the system gives UDP sockets %d bytes of buffer, %d are wanted: bursts of media will lose packets. Set net.core.rmem_max and net.core.wmem_max to %d.",
+		got, s.cfg.SocketBuffer, s.cfg.SocketBuffer))
 }
 
 // external is what is configured or, when all listeners are on certain
@@ -325,9 +334,13 @@ func (s *Server) Addrs() []Addr {
 
 func (s *Server) listening() []Addr { return s.Addrs() }
 
-// Warnings says in plain words what in the configuration or on this machine will
+// Warnings says, after Start, in plain words what in the configuration or on this machine will
 // keep clients from being served. Empty is good.
-func (s *Server) Warnings() []string { return slices.Clone(s.warnings) }
+func (s *Server) Warnings() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.warnings)
+}
 
 // Allocations returns how many allocations are alive.
 func (s *Server) Allocations() int { return s.relays.len() }
@@ -454,65 +467,6 @@ func (s *Server) indicationID() (tid [tidBytes]byte) {
 	return tid
 }
 
-// Ready reports whether the server answers: it asks itself for its address over
-// UDP and waits for the answer until ctx ends.
-func (s *Server) Ready(ctx context.Context) error {
-	if s.cfg.ExternalOnly {
-		return nil
-	}
-	var self netip.AddrPort
-	for _, a := range s.Addrs() {
-		if a.Transport == string(overUDP) {
-			self = a.Addr
-			break
-		}
-	}
-	if !self.IsValid() {
-		return errors.New("turnserver: not started")
-	}
-	if self.Addr().IsUnspecified() {
-		self = netip.AddrPortFrom(loopback(self.Addr()), self.Port())
-	}
-	if err := askBinding(ctx, self); err != nil {
-		return fmt.Errorf("turnserver: no answer from %v: %w", self, err)
-	}
-	return nil
-}
-
-func loopback(unspecified netip.Addr) netip.Addr {
-	if unspecified.Is4() {
-		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	}
-	return netip.IPv6Loopback()
-}
-
-// askBinding sends a Binding request and waits for its answer.
-func askBinding(ctx context.Context, to netip.AddrPort) error {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "udp", to.String())
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Now()) })
-	defer stop()
-	var tid [tidBytes]byte
-	binary.BigEndian.PutUint64(tid[:], rand.Uint64())
-	if _, err := conn.Write(newBuilder(methodBinding, classRequest, tid).b); err != nil {
-		return err
-	}
-	buf := make([]byte, maxFrame)
-	for {
-		n, err := conn.Read(buf)
-		if err != nil {
-			return errors.Join(ctx.Err(), err)
-		}
-		var m message
-		if m.parse(buf[:n]) == nil && m.tid == tid && m.class == classSuccess {
-			return nil
-		}
-	}
-}
-
 // Drain refuses new allocations and waits until there are none, or until ctx
 // ends, whose error it then returns. STUN goes on.
 func (s *Server) Drain(ctx context.Context) error {
@@ -563,7 +517,7 @@ func (s *Server) Close() error {
 
 func (s *Server) closeListeners() {
 	for _, l := range s.udp {
-		l.conn.Close()
+		l.close()
 	}
 	for _, l := range s.streams {
 		l.ln.Close()

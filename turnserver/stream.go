@@ -187,6 +187,7 @@ func (c *streamConn) read() {
 	buf := make([]byte, headroom+2*maxFrame)
 	start, end := headroom, headroom
 	var m message
+	heard := false
 	for {
 		n, err := c.nc.Read(buf[end:])
 		end += n
@@ -199,9 +200,15 @@ func (c *streamConn) read() {
 			if size == 0 || size > end-start {
 				break
 			}
-			c.s.receive(c, packet{buf, start, start + size}, &m)
-			c.heardOne()
-			start += size
+			if p := (packet{buf, start, start + size}); isChannelData(p.payload()) {
+				c.s.receiveChannel(c.allocation(), p)
+			} else {
+				c.s.receive(c, p, &m)
+			}
+			if start += size; !heard {
+				heard = true
+				c.heardOne()
+			}
 		}
 		if err != nil {
 			return
@@ -214,10 +221,8 @@ func (c *streamConn) read() {
 func (c *streamConn) heardOne() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.heard {
-		c.heard = true
-		c.setDeadlineLocked()
-	}
+	c.heard = true
+	c.setDeadlineLocked()
 }
 
 // frameSize returns the size of the message at the start of a stream (RFC 8656
