@@ -407,37 +407,40 @@ func (c *Client) handle(l *link, m *envelope) error {
 		c.answer(m)
 		return nil
 	}
-	if m.Seq != 0 {
-		fresh, err := c.take(l, m.Seq)
-		if err != nil || !fresh {
-			return err
-		}
+	if m.Seq == 0 {
+		return c.push(m)
 	}
-	return c.push(m)
+	fresh, ack, err := c.take(m.Seq)
+	if err != nil || !fresh {
+		return err
+	}
+	if err := c.push(m); err != nil {
+		return err
+	}
+	if ack {
+		// A broken socket must not take the push with it; the read finds out.
+		_ = l.write(fmt.Appendf(nil, `{"t":"ack","a":%d}`, m.Seq))
+	}
+	return nil
 }
 
-// take counts a must-deliver push and acknowledges every ackEvery-th. It reports
-// false for one that was there before, and an error for a gap: a resume heals it.
-func (c *Client) take(l *link, seq uint64) (bool, error) {
+// take counts a must-deliver push. It reports whether it is new and whether an ack
+// is due, and returns an error for a gap: a resume heals it.
+func (c *Client) take(seq uint64) (fresh, ack bool, err error) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if seq <= c.seq {
-		c.mu.Unlock()
-		return false, nil
+		return false, false, nil
 	}
 	if seq != c.seq+1 {
-		c.mu.Unlock()
-		return false, fmt.Errorf("client: push %d after %d", seq, c.seq)
+		return false, false, fmt.Errorf("client: push %d after %d", seq, c.seq)
 	}
 	c.seq = seq
-	due := c.seq-c.acked >= ackEvery
-	if due {
+	ack = c.seq-c.acked >= ackEvery
+	if ack {
 		c.acked = c.seq
 	}
-	c.mu.Unlock()
-	if !due {
-		return true, nil
-	}
-	return true, l.write(fmt.Appendf(nil, `{"t":"ack","a":%d}`, seq))
+	return true, ack, nil
 }
 
 // ackEvery is half of what the protocol demands (32).
