@@ -31,41 +31,58 @@ type asset struct {
 	etag   string
 }
 
-// types holds every kind of file that may be embedded; a test fails on others,
-// and the machine's own mime tables play no part.
-var types = map[string]string{ //nolint:gochecknoglobals // a constant table
-	".html":        "text/html; charset=utf-8",
-	".js":          "text/javascript; charset=utf-8",
-	".css":         "text/css; charset=utf-8",
-	".svg":         "image/svg+xml",
-	".png":         "image/png",
-	".woff2":       "font/woff2",
-	".txt":         "text/plain; charset=utf-8",
-	".webmanifest": "application/manifest+json",
+// mimeType knows every kind of file that may be embedded, and no other; the
+// machine's own tables play no part.
+func mimeType(name string) (string, bool) {
+	switch path.Ext(name) {
+	case ".html":
+		return "text/html; charset=utf-8", true
+	case ".js":
+		return "text/javascript; charset=utf-8", true
+	case ".css":
+		return "text/css; charset=utf-8", true
+	case ".svg":
+		return "image/svg+xml", true
+	case ".png":
+		return "image/png", true
+	case ".woff2":
+		return "font/woff2", true
+	case ".txt":
+		return "text/plain; charset=utf-8", true
+	case ".webmanifest":
+		return "application/manifest+json", true
+	}
+	return "", false
 }
 
 func newAsset(name string, body []byte) (*asset, error) {
-	mime, ok := types[path.Ext(name)]
+	mime, ok := mimeType(name)
 	if !ok {
 		return nil, fmt.Errorf("%s: unknown kind of file", name)
 	}
 	sum := sha256.Sum256(body)
 	a := &asset{mime: mime, body: body, etag: base64.RawURLEncoding.EncodeToString(sum[:12])}
-	if packs := !strings.HasPrefix(mime, "image/png") && !strings.HasPrefix(mime, "font/"); packs && len(body) > 512 {
-		var b bytes.Buffer
-		z, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := z.Write(body); err != nil {
-			return nil, err
-		}
-		if err := z.Close(); err != nil {
-			return nil, err
-		}
-		a.packed = b.Bytes()
+	if mime == "image/png" || mime == "font/woff2" || len(body) < 512 {
+		return a, nil // packed already, or not worth it
 	}
-	return a, nil
+	var err error
+	a.packed, err = pack(body)
+	return a, err
+}
+
+func pack(body []byte) ([]byte, error) {
+	var b bytes.Buffer
+	z, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := z.Write(body); err != nil {
+		return nil, err
+	}
+	if err := z.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
 }
 
 func loadAssets(files fs.FS) (map[string]*asset, error) {

@@ -27,7 +27,7 @@ func newPolicy(cfg Config) policy {
 // of a call, and switches off what it never needs.
 const permissions = "camera=(self), microphone=(self), display-capture=(self), speaker-selection=(self), " +
 	"picture-in-picture=(self), fullscreen=(self), autoplay=(self), screen-wake-lock=(self), clipboard-write=(self), " +
-	"geolocation=(), payment=(), usb=(), serial=(), hid=(), bluetooth=(), midi=(), accelerometer=(), gyroscope=(), " +
+	"geolocation=(), payment=(), usb=(), serial=(), hid=(), midi=(), accelerometer=(), gyroscope=(), " +
 	"magnetometer=(), publickey-credentials-get=(), browsing-topics=()"
 
 // common are the headers of every answer. The address of a room is what lets

@@ -45,12 +45,19 @@ type site struct {
 	lost   *asset            // the 404 page, likewise
 }
 
-// roots are files that browsers and crawlers ask for at the top.
-var roots = map[string]string{ //nolint:gochecknoglobals // a constant table
-	"/favicon.ico":          "page/icon-32.png",
-	"/robots.txt":           "page/robots.txt",
-	"/manifest.webmanifest": "page/manifest.webmanifest",
-	"/apple-touch-icon.png": "page/icon-180.png",
+// rootFile names the file that browsers and crawlers ask for at the top.
+func rootFile(path string) string {
+	switch path {
+	case "/favicon.ico":
+		return "page/icon-32.png"
+	case "/robots.txt":
+		return "page/robots.txt"
+	case "/manifest.webmanifest":
+		return "page/manifest.webmanifest"
+	case "/apple-touch-icon.png":
+		return "page/icon-180.png"
+	}
+	return ""
 }
 
 // roomPath is the page's address of a room. The page says whether it exists.
@@ -97,8 +104,8 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request, path string) {
 		s.index.serve(w, r, http.StatusOK, revalidate)
 		return
 	}
-	if name, ok := roots[path]; ok && s.assets[name] != nil {
-		s.assets[name].serve(w, r, http.StatusOK, anHour)
+	if a := s.assets[rootFile(path)]; a != nil {
+		a.serve(w, r, http.StatusOK, anHour)
 		return
 	}
 	if rest, ok := strings.CutPrefix(path, "/_/"); ok {
