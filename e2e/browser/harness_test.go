@@ -85,11 +85,12 @@ func newBrowser(t *testing.T, o browserOptions) *browser {
 	if o.cert != nil {
 		opts = append(opts, chromedp.Flag("ignore-certificate-errors-spki-list", o.cert.SPKI))
 	}
-	alloc, cancelAlloc := chromedp.NewExecAllocator(t.Context(), opts...)
+	// The test's context ends before its cleanups, which still look at the pages.
+	alloc, cancelAlloc := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), opts...)
 	ctx, cancel := chromedp.NewContext(alloc)
 	t.Cleanup(func() {
 		// The polite end waits for Chromium to remove its profile's locks.
-		bounded, stop := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		bounded, stop := context.WithTimeout(ctx, 10*time.Second)
 		defer stop()
 		if err := chromedp.Cancel(bounded); err != nil && !errors.Is(err, context.Canceled) {
 			t.Logf("closing the browser: %v", err)
@@ -130,6 +131,10 @@ func (b *browser) newPage(name string, o pageOptions) *page {
 		}
 		cancel()
 	})
+	// The first run makes the tab, which lives as long as the run's context.
+	if err := chromedp.Do(ctx); err != nil {
+		b.t.Fatalf("%s: %v", name, err)
+	}
 	width, height, viewport := int64(1280), int64(800), []chromedp.EmulateViewportOption{}
 	if o.phone {
 		width, height = 390, 844
