@@ -35,7 +35,7 @@ type Config struct {
 	Linger     time.Duration  // how long an empty named room stays; 10 min
 	Remember   time.Duration  // how long an ended matched room is remembered, so that Open does not make it again; 2 min
 	KeepEvery  time.Duration  // how often the rooms of this node are prolonged in the store; 1 h
-	CheckEvery time.Duration  // how often Holds is asked, at least twice Timeout; 30 s
+	CheckEvery time.Duration  // how often Holds is asked, longer than any call takes; 30 s
 	Timeout    time.Duration  // for one call, beyond which it is unavailable; 5 s
 	Capacity   int            // seats of a named room at most, and by default; protocol.MaxRoomCapacity
 	Guesses    ratelimit.Rate // wrong passcodes per room; 10 a minute
