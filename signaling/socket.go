@@ -110,6 +110,7 @@ func (k *socket) open() *Session {
 		if s != nil {
 			k.req = nil
 			k.phase.Store(phaseOpen)
+			k.hub.wheel.set(&k.timer, k.hub.cfg.Limits.Ping)
 			return s
 		}
 		k.helloDue.Store(int64(k.hub.clock() + k.hub.cfg.Limits.HelloTimeout))
