@@ -1,0 +1,439 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/rondo-chat/rondo/protocol"
+)
+
+// errHelp says that help was asked for and printed.
+var errHelp = errors.New("help")
+
+// config is everything an operator can set. Each field is a flag; the flag
+// "turn-listen" is RONDO_TURN_LISTEN in the environment and turn-listen in the
+// YAML file. A flag wins over the environment, which wins over the file.
+type config struct {
+	ConfigFile string
+
+	Listen         string
+	MetricsListen  string
+	ReadyFile      string
+	DataDir        string
+	SecretFile     string
+	Origins        stringList
+	TrustedProxies prefixList
+	PublicURL      string
+	FrameAncestors stringList
+
+	TLSCert, TLSKey string
+	TLSSelfSigned   bool
+	ACMEDomains     stringList
+	ACMEEmail       string
+	ACMEHTTP        string
+
+	Redis       string
+	RedisPrefix string
+	Node        string
+
+	TURN turnConfig
+
+	Pools poolList
+
+	MaxSessions           int
+	MaxSessionsPerAddress int
+	Grace                 time.Duration
+	PingInterval          time.Duration
+	DrainTimeout          time.Duration
+
+	LogFormat    string
+	LogLevel     string
+	LogAddresses bool
+}
+
+// turnConfig is the part of config that concerns STUN and TURN.
+type turnConfig struct {
+	Enabled     bool
+	Listen      stringList
+	TLSListen   stringList
+	Host        string
+	ExternalIPs addrList
+	RelayPorts  portRange
+	Realm       string
+	Allow       prefixList
+	Deny        prefixList
+	RelayOnly   bool
+	Secrets     stringList
+	Servers     stringList
+	Bandwidth   int
+}
+
+// poolConfig is one pool of the configuration.
+type poolConfig struct {
+	Name      string        `yaml:"name"`
+	Mode      protocol.Mode `yaml:"mode"`
+	Traits    []string      `yaml:"traits"`
+	RelayOnly bool          `yaml:"relay-only"`
+	Schedule  []poolStep    `yaml:"schedule"`
+}
+
+type poolStep struct {
+	After duration       `yaml:"after"`
+	Reach protocol.Reach `yaml:"reach"`
+}
+
+// flags declares every setting with its default and its documentation.
+func (c *config) flags(out io.Writer) *flag.FlagSet {
+	fs := flag.NewFlagSet("rondo", flag.ContinueOnError)
+	fs.SetOutput(out)
+	fs.StringVar(&c.ConfigFile, "config", "", "YAML `file` with any of these settings, named as the flags are")
+	fs.StringVar(&c.Listen, "listen", ":8080", "`address` of the page and the WebSocket")
+	fs.StringVar(&c.MetricsListen, "metrics-listen", "127.0.0.1:9464", "`address` of /metrics, /healthz and /readyz; empty: none")
+	fs.StringVar(&c.ReadyFile, "ready-file", "", "write the real addresses to this JSON `file` once the server is ready")
+	fs.StringVar(&c.DataDir, "data", "data", "`folder` for what is generated and kept: the secret, certificates")
+	fs.StringVar(&c.SecretFile, "secret-file", "", "`file` with the secret; the nodes of one service share it (default <data>/secret)")
+	fs.Var(&c.Origins, "origins", "comma-separated `list` of web origins that may connect (default: the page's own)")
+	fs.Var(&c.TrustedProxies, "trusted-proxies", "comma-separated `CIDRs` whose X-Forwarded-For is believed")
+	fs.StringVar(&c.PublicURL, "public-url", "", "`URL` under which people reach the page, for links and the start-up message")
+	fs.Var(&c.FrameAncestors, "frame-ancestors", "comma-separated `origins` that may show the page in a frame (default: none)")
+
+	fs.StringVar(&c.TLSCert, "tls-cert", "", "certificate `file` (PEM); read again when it changes")
+	fs.StringVar(&c.TLSKey, "tls-key", "", "private key `file` (PEM)")
+	fs.BoolVar(&c.TLSSelfSigned, "tls-self-signed", false, "make a certificate for trying with a phone in the same network")
+	fs.Var(&c.ACMEDomains, "acme-domain", "comma-separated `domains`: get certificates from Let's Encrypt")
+	fs.StringVar(&c.ACMEEmail, "acme-email", "", "contact `address` for Let's Encrypt")
+	fs.StringVar(&c.ACMEHTTP, "acme-http", "", "`address` for HTTP challenges and redirects, e.g. :80; empty: TLS challenges only")
+
+	fs.StringVar(&c.Redis, "redis", "", "`URL` of Redis: redis://, rediss://, redis+cluster://, redis+sentinel://; empty: one node on memory")
+	fs.StringVar(&c.RedisPrefix, "redis-prefix", "rondo:", "prefix of all Redis keys")
+	fs.StringVar(&c.Node, "node", "", "this node's `name`, unique in the service (default: random)")
+
+	fs.BoolVar(&c.TURN.Enabled, "turn", true, "run the embedded STUN/TURN server")
+	fs.Var(&c.TURN.Listen, "turn-listen", "comma-separated `addresses` for STUN and TURN on UDP and TCP (default :3478)")
+	fs.Var(&c.TURN.TLSListen, "turn-tls-listen", "comma-separated `addresses` for TURN on TLS (default :5349 when there is a certificate)")
+	fs.StringVar(&c.TURN.Host, "turn-host", "", "`host` in the TURN URLs given to clients (default: the ACME domain or the external IP)")
+	fs.Var(&c.TURN.ExternalIPs, "turn-external-ip", "comma-separated `IPs` under which clients reach this machine (default: detected)")
+	fs.Var(&c.TURN.RelayPorts, "turn-relay-ports", "UDP port `range` for relays, low-high (default 49152-65535)")
+	fs.StringVar(&c.TURN.Realm, "turn-realm", "rondo", "TURN `realm`")
+	fs.Var(&c.TURN.Allow, "turn-allow", "comma-separated `CIDRs` that relays may reach although they are private")
+	fs.Var(&c.TURN.Deny, "turn-deny", "comma-separated `CIDRs` that relays may never reach")
+	fs.BoolVar(&c.TURN.RelayOnly, "turn-relay-only", false, "relays reach only other relays of this server; all calls go through TURN")
+	fs.Var(&c.TURN.Secrets, "turn-secret-files", "comma-separated `files` with static-auth secrets shared with other services; the first one signs")
+	fs.Var(&c.TURN.Servers, "turn-server", "comma-separated `URLs` of other TURN servers, signed with the first of turn-secret-files")
+	fs.IntVar(&c.TURN.Bandwidth, "turn-bandwidth", 0, "`bytes` per second that one relay may carry each way (default 1000000)")
+
+	fs.Var(&c.Pools, "pools", "comma-separated `name:mode` pairs (default video:video,audio:audio,text:text); traits and schedules in the YAML file")
+
+	fs.IntVar(&c.MaxSessions, "max-sessions", 0, "`number` of sessions this node takes (default 100000)")
+	fs.IntVar(&c.MaxSessionsPerAddress, "max-sessions-per-address", 0, "`number` of connections from one IPv4 address or IPv6 /64 (default 50)")
+	fs.DurationVar(&c.Grace, "grace", 30*time.Second, "how long a session outlives its connection")
+	fs.DurationVar(&c.PingInterval, "ping", 25*time.Second, "heartbeat interval")
+	fs.DurationVar(&c.DrainTimeout, "drain-timeout", 20*time.Second, "how long a stop may take; clients are sent away over half of it")
+
+	fs.StringVar(&c.LogFormat, "log-format", "text", "text or json")
+	fs.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
+	fs.BoolVar(&c.LogAddresses, "log-addresses", false, "write clients' addresses to the log")
+	return fs
+}
+
+// loadConfig reads flags, environment and file, and validates them. Errors name
+// the setting.
+func loadConfig(args, env []string, out io.Writer) (*config, error) {
+	c := &config{}
+	fs := c.flags(out)
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil, errHelp
+		}
+		return nil, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	if fs.NArg() > 0 {
+		return nil, fmt.Errorf("%w: unexpected argument %q", errUsage, fs.Arg(0))
+	}
+	given := map[string]bool{}
+	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	if err := applyEnv(fs, env, given); err != nil {
+		return nil, err
+	}
+	if err := c.applyFile(fs, given); err != nil {
+		return nil, err
+	}
+	return c, c.validate()
+}
+
+// applyEnv sets what RONDO_* says and no flag said, and adds it to given.
+func applyEnv(fs *flag.FlagSet, env []string, given map[string]bool) error {
+	for _, kv := range env {
+		key, value, _ := strings.Cut(kv, "=")
+		rest, ok := strings.CutPrefix(key, "RONDO_")
+		if !ok {
+			continue
+		}
+		name := strings.ToLower(strings.ReplaceAll(rest, "_", "-"))
+		if fs.Lookup(name) == nil {
+			return fmt.Errorf("%w: environment variable %s: no such setting", errUsage, key)
+		}
+		if given[name] {
+			continue
+		}
+		if err := fs.Set(name, value); err != nil {
+			return fmt.Errorf("%w: environment variable %s: %w", errUsage, key, err)
+		}
+		given[name] = true
+	}
+	return nil
+}
+
+// applyFile sets what the YAML file says and nobody else said.
+func (c *config) applyFile(fs *flag.FlagSet, given map[string]bool) error {
+	if c.ConfigFile == "" {
+		return nil
+	}
+	data, err := os.ReadFile(c.ConfigFile)
+	if err != nil {
+		return fmt.Errorf("%w: config: %w", errUsage, err)
+	}
+	var settings map[string]any
+	if err := yaml.Unmarshal(data, &settings); err != nil {
+		return fmt.Errorf("%w: %s: %w", errUsage, c.ConfigFile, err)
+	}
+	for name, value := range settings {
+		if fs.Lookup(name) == nil || name == "config" {
+			return fmt.Errorf("%w: %s: %s: no such setting", errUsage, c.ConfigFile, name)
+		}
+		if given[name] {
+			continue
+		}
+		if name == "pools" {
+			if _, isText := value.(string); !isText {
+				var file struct {
+					Pools []poolConfig `yaml:"pools"`
+				}
+				if err := yaml.UnmarshalWithOptions(data, &file, yaml.CustomUnmarshaler(unmarshalDuration)); err != nil {
+					return fmt.Errorf("%w: %s: pools: %w", errUsage, c.ConfigFile, err)
+				}
+				c.Pools = file.Pools
+				continue
+			}
+		}
+		if err := fs.Set(name, yamlText(value)); err != nil {
+			return fmt.Errorf("%w: %s: %s: %w", errUsage, c.ConfigFile, name, err)
+		}
+	}
+	return nil
+}
+
+// yamlText writes a YAML scalar or list as the flag would be written.
+func yamlText(v any) string {
+	list, ok := v.([]any)
+	if !ok {
+		return fmt.Sprint(v)
+	}
+	parts := make([]string, len(list))
+	for i, e := range list {
+		parts[i] = fmt.Sprint(e)
+	}
+	return strings.Join(parts, ",")
+}
+
+// validate checks what no single flag can check.
+func (c *config) validate() error {
+	bad := func(name, format string, args ...any) error {
+		return fmt.Errorf("%w: %s: %s", errUsage, name, fmt.Sprintf(format, args...))
+	}
+	modes := 0
+	for _, on := range []bool{c.TLSCert != "" || c.TLSKey != "", c.TLSSelfSigned, len(c.ACMEDomains) > 0} {
+		if on {
+			modes++
+		}
+	}
+	switch {
+	case modes > 1:
+		return bad("tls-cert", "choose one of tls-cert with tls-key, tls-self-signed and acme-domain")
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		return bad("tls-key", "tls-cert and tls-key go together")
+	case c.ACMEEmail != "" && len(c.ACMEDomains) == 0:
+		return bad("acme-email", "needs acme-domain")
+	case c.LogFormat != "text" && c.LogFormat != "json":
+		return bad("log-format", "%q is neither text nor json", c.LogFormat)
+	case c.MaxSessions < 0:
+		return bad("max-sessions", "must not be negative")
+	case c.MaxSessionsPerAddress < 0:
+		return bad("max-sessions-per-address", "must not be negative")
+	case c.Grace < 0 || c.Grace > time.Hour:
+		return bad("grace", "must lie between 0s and 1h")
+	case c.PingInterval < time.Second || c.PingInterval > 5*time.Minute:
+		return bad("ping", "must lie between 1s and 5m")
+	case c.DrainTimeout < 0:
+		return bad("drain-timeout", "must not be negative")
+	case c.TURN.Bandwidth < 0:
+		return bad("turn-bandwidth", "must not be negative")
+	case len(c.TURN.Servers) > 0 && len(c.TURN.Secrets) == 0 && !allSTUN(c.TURN.Servers):
+		return bad("turn-server", "other TURN servers need turn-secret-files to sign credentials with")
+	}
+	if _, err := logLevel(c.LogLevel); err != nil {
+		return bad("log-level", "%q is none of debug, info, warn, error", c.LogLevel)
+	}
+	return c.Pools.validate()
+}
+
+func allSTUN(urls []string) bool {
+	for _, u := range urls {
+		if !strings.HasPrefix(u, "stun:") && !strings.HasPrefix(u, "stuns:") {
+			return false
+		}
+	}
+	return true
+}
+
+// stringList is a comma-separated flag.
+type stringList []string
+
+func (l *stringList) String() string { return strings.Join(*l, ",") }
+
+func (l *stringList) Set(s string) error {
+	*l = nil
+	for part := range strings.SplitSeq(s, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			*l = append(*l, part)
+		}
+	}
+	return nil
+}
+
+// prefixList is a comma-separated flag of CIDRs; a bare address is a CIDR of one.
+type prefixList []netip.Prefix
+
+func (l *prefixList) String() string { return joinStringers(*l) }
+
+func (l *prefixList) Set(s string) error {
+	*l = nil
+	var parts stringList
+	_ = parts.Set(s)
+	for _, part := range parts {
+		p, err := netip.ParsePrefix(part)
+		if err != nil {
+			a, addrErr := netip.ParseAddr(part)
+			if addrErr != nil {
+				return fmt.Errorf("%q is not a CIDR such as 10.0.0.0/8", part)
+			}
+			p = netip.PrefixFrom(a, a.BitLen())
+		}
+		*l = append(*l, p.Masked())
+	}
+	return nil
+}
+
+// addrList is a comma-separated flag of IP addresses.
+type addrList []netip.Addr
+
+func (l *addrList) String() string { return joinStringers(*l) }
+
+func (l *addrList) Set(s string) error {
+	*l = nil
+	var parts stringList
+	_ = parts.Set(s)
+	for _, part := range parts {
+		a, err := netip.ParseAddr(part)
+		if err != nil {
+			return fmt.Errorf("%q is not an IP address", part)
+		}
+		*l = append(*l, a)
+	}
+	return nil
+}
+
+func joinStringers[T fmt.Stringer](list []T) string {
+	parts := make([]string, len(list))
+	for i, e := range list {
+		parts[i] = e.String()
+	}
+	return strings.Join(parts, ",")
+}
+
+// portRange is a flag "low-high"; zero means the default.
+type portRange struct{ Low, High uint16 }
+
+func (r *portRange) String() string {
+	if r.High == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d-%d", r.Low, r.High)
+}
+
+func (r *portRange) Set(s string) error {
+	var low, high uint16
+	if n, err := fmt.Sscanf(s, "%d-%d", &low, &high); n != 2 || err != nil || low < 1024 || high < low {
+		return fmt.Errorf("%q is not a range such as 49152-65535 (lowest 1024)", s)
+	}
+	*r = portRange{low, high}
+	return nil
+}
+
+// duration reads "5s" in YAML.
+type duration time.Duration
+
+func unmarshalDuration(d *duration, text []byte) error {
+	v, err := time.ParseDuration(strings.Trim(strings.TrimSpace(string(text)), `"'`))
+	if err != nil {
+		return fmt.Errorf("%q is not a duration such as 5s", text)
+	}
+	*d = duration(v)
+	return nil
+}
+
+// poolList is the flag "video:video,adult:video"; the YAML file can say more.
+type poolList []poolConfig
+
+func (l *poolList) String() string {
+	parts := make([]string, len(*l))
+	for i, p := range *l {
+		parts[i] = p.Name + ":" + string(p.Mode)
+	}
+	return strings.Join(parts, ",")
+}
+
+func (l *poolList) Set(s string) error {
+	*l = nil
+	var parts stringList
+	_ = parts.Set(s)
+	for _, part := range parts {
+		name, mode, ok := strings.Cut(part, ":")
+		if !ok {
+			mode = name
+		}
+		*l = append(*l, poolConfig{Name: name, Mode: protocol.Mode(mode)})
+	}
+	return l.validate()
+}
+
+func (l poolList) validate() error {
+	seen := map[string]bool{}
+	for _, p := range l {
+		switch p.Mode {
+		case protocol.ModeVideo, protocol.ModeAudio, protocol.ModeText:
+		default:
+			return fmt.Errorf("%w: pools: %q: mode %q is none of video, audio, text", errUsage, p.Name, p.Mode)
+		}
+		if p.Name == "" || seen[p.Name] {
+			return fmt.Errorf("%w: pools: name %q is empty or occurs twice", errUsage, p.Name)
+		}
+		seen[p.Name] = true
+		for _, s := range p.Schedule {
+			switch s.Reach {
+			case protocol.ReachTags, protocol.ReachLanguage, protocol.ReachAnyone:
+			default:
+				return fmt.Errorf("%w: pools: %q: reach %q is none of tags, language, anyone", errUsage, p.Name, s.Reach)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,364 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/rondo-chat/rondo/auth"
+	"github.com/rondo-chat/rondo/bus"
+	"github.com/rondo-chat/rondo/bus/redisbus"
+	"github.com/rondo-chat/rondo/chat"
+	chatredis "github.com/rondo-chat/rondo/chat/redisstore"
+	"github.com/rondo-chat/rondo/internal/rediscall"
+	"github.com/rondo-chat/rondo/internal/redishook"
+	"github.com/rondo-chat/rondo/matchmaking"
+	"github.com/rondo-chat/rondo/metrics"
+	"github.com/rondo-chat/rondo/protocol"
+	"github.com/rondo-chat/rondo/rooms"
+	roomsredis "github.com/rondo-chat/rondo/rooms/redisstore"
+	"github.com/rondo-chat/rondo/server"
+	"github.com/rondo-chat/rondo/signaling"
+	"github.com/rondo-chat/rondo/turnserver"
+	"github.com/rondo-chat/rondo/web"
+)
+
+// guestTTL is how long a guest who does not return is remembered.
+const guestTTL = 90 * 24 * time.Hour
+
+// node is one running server with everything it opened.
+type node struct {
+	cfg     *config
+	log     *slog.Logger
+	id      protocol.NodeID
+	signer  *auth.Signer
+	metrics *metrics.Metrics
+	health  *metrics.Health
+	certs   certificates
+	server  *server.Server
+	turn    *turnserver.Server
+	closers []func() // undone in reverse order
+}
+
+// serve runs the server until ctx ends, then sends clients away and stops.
+func serve(ctx context.Context, args, env []string, stdout, stderr io.Writer) error {
+	cfg, err := loadConfig(args, env, stderr)
+	if err != nil {
+		return err
+	}
+	level, _ := logLevel(cfg.LogLevel)
+	n := &node{cfg: cfg, log: newLogger(stderr, cfg.LogFormat, level)}
+	defer n.close()
+	if err := n.open(ctx); err != nil {
+		return err
+	}
+	return n.run(ctx, stdout)
+}
+
+func newLogger(w io.Writer, format string, level slog.Level) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+func logLevel(s string) (slog.Level, error) {
+	var l slog.Level
+	err := l.UnmarshalText([]byte(s))
+	return l, err
+}
+
+func (n *node) onClose(f func()) { n.closers = append(n.closers, f) }
+
+func (n *node) close() {
+	for i := len(n.closers) - 1; i >= 0; i-- {
+		n.closers[i]()
+	}
+}
+
+// open makes everything but the public listener.
+func (n *node) open(ctx context.Context) error {
+	if err := os.MkdirAll(n.cfg.DataDir, 0o700); err != nil {
+		return fmt.Errorf("data: %w", err)
+	}
+	if err := n.openSecret(); err != nil {
+		return err
+	}
+	var err error
+	if n.certs, err = openCertificates(n.cfg); err != nil {
+		return err
+	}
+	n.id = protocol.NodeID(n.cfg.Node)
+	if n.id == "" {
+		n.id = protocol.NodeID("n_" + auth.Random(8))
+	}
+	n.metrics = metrics.New(version())
+	n.health = metrics.NewHealth(metrics.HealthConfig{Logger: n.log, Registerer: n.metrics.Registerer()})
+	sc := server.Config{
+		Version: version(), Signer: n.signer, Guests: auth.NewGuests(n.signer, guestTTL),
+		RemoteAddr: clientAddr(n.cfg.TrustedProxies), Pools: matchPools(n.cfg.Pools),
+		Health: n.health, Registerer: n.metrics.Registerer(), Logger: n.log, LogAddresses: n.cfg.LogAddresses,
+		Sessions: signaling.Limits{
+			Ping: n.cfg.PingInterval, Grace: n.cfg.Grace,
+			MaxSessions: n.cfg.MaxSessions, PerAddress: n.cfg.MaxSessionsPerAddress,
+		},
+	}
+	origins, err := auth.ParseOrigins(n.cfg.Origins)
+	if err != nil {
+		return fmt.Errorf("%w: origins: %w", errUsage, err)
+	}
+	sc.CheckOrigin = origins.Check
+	sc.Page = web.Handler(web.Config{FrameAncestors: n.cfg.FrameAncestors})
+	if err := n.openDrivers(ctx, &sc); err != nil {
+		return err
+	}
+	if err := n.openTURN(&sc); err != nil {
+		return err
+	}
+	n.server, err = server.New(sc)
+	return err
+}
+
+func (n *node) openSecret() error {
+	path := n.cfg.SecretFile
+	if path == "" {
+		path = filepath.Join(n.cfg.DataDir, "secret")
+	}
+	secret, created, err := auth.LoadOrCreateSecret(path)
+	if err != nil {
+		return fmt.Errorf("secret-file: %w", err)
+	}
+	if created {
+		n.log.Info("secret generated", "file", path)
+	}
+	n.signer, err = auth.NewSigner(secret)
+	return err
+}
+
+// openDrivers chooses memory or Redis for everything that nodes share.
+func (n *node) openDrivers(ctx context.Context, sc *server.Config) error {
+	if n.cfg.Redis == "" {
+		sc.Bus = bus.NewMemory(n.id)
+		sc.Queue, sc.Relations = matchmaking.NewMemoryQueue(), matchmaking.NewMemoryRelations()
+		sc.Rooms = rooms.NewMemory()
+		var err error
+		sc.Chat, err = chat.NewMemory(chat.Retention{})
+		return err
+	}
+	if sc.Queue == nil {
+		return errors.New("redis: matchmaking over Redis is not in this build yet")
+	}
+	client, err := openRedis(ctx, n.cfg.Redis)
+	if err != nil {
+		return err
+	}
+	n.onClose(func() { _ = client.Close() })
+	if err := checkSharedSecret(ctx, client, n.cfg.RedisPrefix, n.signer.Fingerprint()); err != nil {
+		return err
+	}
+	redishook.Attach(client, n.metrics.Registerer())
+	n.health.AddCheck("redis", func(ctx context.Context) error { return client.Ping(ctx).Err() })
+	return n.openRedisDrivers(client, sc)
+}
+
+func (n *node) openRedisDrivers(client redis.UniversalClient, sc *server.Config) (err error) {
+	common := rediscall.Config{Client: client, Prefix: n.cfg.RedisPrefix, Timeout: redisTimeout}
+	reg := n.metrics.Registerer()
+	if sc.Bus, err = redisbus.New(redisbus.Config{Client: client, Node: n.id, Prefix: n.cfg.RedisPrefix, Logger: n.log, Registerer: reg}); err != nil {
+		return err
+	}
+	// QUEUE-PENDING
+	if sc.Rooms, err = roomsredis.New(roomsredis.Config{Config: common}); err != nil {
+		return err
+	}
+	sc.Chat, err = chatredis.New(chatredis.Config{Config: common})
+	return err
+}
+
+func matchPools(list poolList) []matchmaking.PoolConfig {
+	var out []matchmaking.PoolConfig
+	for _, p := range list {
+		mp := matchmaking.PoolConfig{Name: p.Name, Mode: p.Mode, Traits: p.Traits, RelayOnly: p.RelayOnly}
+		for _, s := range p.Schedule {
+			mp.Schedule = append(mp.Schedule, matchmaking.Step{After: time.Duration(s.After), Reach: s.Reach})
+		}
+		out = append(out, mp)
+	}
+	return out
+}
+
+// addresses is what the ready file says.
+type addresses struct {
+	Node    protocol.NodeID `json:"node"`
+	HTTP    string          `json:"http"`
+	HTTPS   bool            `json:"https"`
+	Metrics string          `json:"metrics,omitempty"`
+	TURNUDP string          `json:"turn_udp,omitempty"`
+	TURNTCP string          `json:"turn_tcp,omitempty"`
+	TURNTLS string          `json:"turn_tls,omitempty"`
+}
+
+// setTURN notes a relay listener; the first of a kind counts.
+func (a *addresses) setTURN(l turnserver.Addr) {
+	for transport, field := range map[string]*string{"udp": &a.TURNUDP, "tcp": &a.TURNTCP, "tls": &a.TURNTLS} {
+		if l.Transport == transport && *field == "" {
+			*field = l.Addr.String()
+		}
+	}
+}
+
+// run listens, says where, waits for the end and stops in order.
+func (n *node) run(ctx context.Context, stdout io.Writer) error {
+	public, err := net.Listen("tcp", n.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	defer public.Close()
+	at := addresses{Node: n.id, HTTP: public.Addr().String(), HTTPS: n.certs.enabled()}
+	if err := n.server.Start(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	failed := make(chan error, 4)
+	if err := n.turn.Start(); err != nil {
+		return fmt.Errorf("turn: %w", err)
+	}
+	for _, a := range n.turn.Addrs() {
+		at.setTURN(a)
+	}
+	if err := n.serveMetrics(&at, failed); err != nil {
+		return err
+	}
+	web := n.newHTTP(n.server.Handler())
+	go func() {
+		if n.certs.enabled() {
+			web.TLSConfig = n.certs.config("h2", "http/1.1")
+			failed <- web.ServeTLS(public, "", "")
+			return
+		}
+		failed <- web.Serve(public)
+	}()
+	if err := n.serveACME(failed); err != nil {
+		return err
+	}
+	if err := n.announce(at, stdout); err != nil {
+		return err
+	}
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+	return errors.Join(err, n.stop(web))
+}
+
+// newHTTP is an HTTP server with the limits that a public one needs.
+func (n *node) newHTTP(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
+	}
+}
+
+func (n *node) serveMetrics(at *addresses, failed chan<- error) error {
+	if n.cfg.MetricsListen == "" {
+		return nil
+	}
+	l, err := net.Listen("tcp", n.cfg.MetricsListen)
+	if err != nil {
+		return fmt.Errorf("metrics-listen: %w", err)
+	}
+	at.Metrics = l.Addr().String()
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", n.metrics.Handler())
+	mux.HandleFunc("GET /healthz", n.health.Healthz)
+	mux.HandleFunc("GET /readyz", n.health.Readyz)
+	s := n.newHTTP(mux)
+	n.onClose(func() { _ = s.Close() })
+	go func() { failed <- ignoreClosed(s.Serve(l)) }()
+	return nil
+}
+
+// serveACME answers HTTP challenges, and sends everybody else to https.
+func (n *node) serveACME(failed chan<- error) error {
+	if n.cfg.ACMEHTTP == "" || n.certs.http == nil {
+		return nil
+	}
+	l, err := net.Listen("tcp", n.cfg.ACMEHTTP)
+	if err != nil {
+		return fmt.Errorf("acme-http: %w", err)
+	}
+	s := n.newHTTP(n.certs.http(nil))
+	n.onClose(func() { _ = s.Close() })
+	go func() { failed <- ignoreClosed(s.Serve(l)) }()
+	return nil
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// announce tells a person, and whoever reads the ready file, where the server is.
+func (n *node) announce(at addresses, stdout io.Writer) error {
+	url := n.cfg.PublicURL
+	if url == "" {
+		url = localURL(at)
+	}
+	fmt.Fprintf(stdout, "Rondo %s is ready: open %s\n", version(), url)
+	if !at.HTTPS && n.cfg.PublicURL == "" {
+		fmt.Fprintln(stdout, "Browsers give camera and microphone only to https pages and to localhost; for other devices use --acme-domain or --tls-self-signed.")
+	}
+	if n.cfg.ReadyFile == "" {
+		return nil
+	}
+	data, err := json.Marshal(at)
+	if err != nil {
+		return err
+	}
+	tmp := n.cfg.ReadyFile + ".tmp" // whoever waits for the file must never read half of it
+	if err := os.WriteFile(tmp, data, 0o600); err != nil {
+		return fmt.Errorf("ready-file: %w", err)
+	}
+	return os.Rename(tmp, n.cfg.ReadyFile)
+}
+
+// localURL is where a person on this machine finds the page.
+func localURL(at addresses) string {
+	scheme := "http"
+	if at.HTTPS {
+		scheme = "https"
+	}
+	host := at.HTTP
+	if ap, err := netip.ParseAddrPort(at.HTTP); err == nil && ap.Addr().IsUnspecified() {
+		host = fmt.Sprintf("localhost:%d", ap.Port())
+	}
+	return scheme + "://" + host
+}
+
+// stop sends clients away and ends everything that run started.
+func (n *node) stop(web *http.Server) error {
+	n.log.Info("stopping", "timeout", n.cfg.DrainTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), n.cfg.DrainTimeout+5*time.Second)
+	defer cancel()
+	n.health.Drain()
+	err := n.server.Drain(ctx, n.cfg.DrainTimeout/2)
+	err = errors.Join(err, n.server.Close(ctx))
+	// Calls go on without signaling; their relays get what is left of the time.
+	drain, done := context.WithTimeout(ctx, n.cfg.DrainTimeout/2)
+	defer done()
+	_ = n.turn.Drain(drain) // what is left at the deadline is closed now
+	return errors.Join(err, n.turn.Close(), web.Shutdown(ctx))
+}

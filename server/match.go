@@ -1,0 +1,232 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/rondo-chat/rondo/bus"
+	"github.com/rondo-chat/rondo/internal/text"
+	"github.com/rondo-chat/rondo/matchmaking"
+	"github.com/rondo-chat/rondo/protocol"
+	"github.com/rondo-chat/rondo/rooms"
+	"github.com/rondo-chat/rondo/signaling"
+)
+
+// silence is how long a waiting session may have been silent before it is
+// pinged ahead of a match (docs/protocol.md, section 3).
+const silence = time.Second
+
+func (s *Server) matchFind(ctx context.Context, sess *signaling.Session, m *protocol.Message) (any, error) {
+	var wish protocol.Find
+	if err := m.Unmarshal(&wish); err != nil {
+		return nil, err
+	}
+	if _, _, ok := s.seats.of(sess.ID()); ok {
+		return nil, protocol.Errorf(protocol.CodeAlready, "you are in a room: leave it first, or use match.next")
+	}
+	return s.find(ctx, sess, wish)
+}
+
+// find starts a search with the wish.
+func (s *Server) find(ctx context.Context, sess *signaling.Session, wish protocol.Find) (any, error) {
+	profile, err := s.profile(wish)
+	if err != nil {
+		return nil, err
+	}
+	user := sess.User()
+	waiting, err := s.matcher.Find(ctx, matchmaking.Asker{Session: sess.ID(), User: user.ID, Name: user.Name}, profile)
+	if err != nil {
+		return nil, err
+	}
+	s.wishes.Store(sess.ID(), wish)
+	return waiting, nil
+}
+
+// profile cleans a wish.
+func (s *Server) profile(w protocol.Find) (matchmaking.Profile, error) {
+	p := matchmaking.Profile{Pool: w.Pool, Trait: w.Trait, Want: w.Want, Strict: w.Strict, Relay: w.Relay}
+	if p.Pool == "" {
+		p.Pool = s.pools[0].Name
+	}
+	if len(w.Tags) > protocol.MaxTags {
+		return p, protocol.Errorf(protocol.CodeBadRequest, "tags: at most %d", protocol.MaxTags)
+	}
+	if len(w.Languages) > protocol.MaxLanguages {
+		return p, protocol.Errorf(protocol.CodeBadRequest, "languages: at most %d", protocol.MaxLanguages)
+	}
+	for _, raw := range w.Tags {
+		tag, err := text.Tag(raw)
+		if err != nil {
+			return p, err
+		}
+		p.Tags = append(p.Tags, tag)
+	}
+	for _, raw := range w.Languages {
+		lang, err := text.Language(raw)
+		if err != nil {
+			return p, err
+		}
+		p.Languages = append(p.Languages, lang)
+	}
+	return p, nil
+}
+
+func (s *Server) matchNext(ctx context.Context, sess *signaling.Session, m *protocol.Message) (any, error) {
+	var wish protocol.Find
+	if err := m.Unmarshal(&wish); err != nil {
+		return nil, err
+	}
+	if len(m.D) == 0 || string(m.D) == "{}" {
+		if last, ok := s.wishes.Load(sess.ID()); ok {
+			wish = last.(protocol.Find)
+		}
+	}
+	s.leaveSeat(ctx, sess.ID(), protocol.LeaveNext)
+	return s.find(ctx, sess, wish)
+}
+
+func (s *Server) matchCancel(ctx context.Context, sess *signaling.Session, _ *protocol.Message) (any, error) {
+	s.matcher.Cancel(ctx, sess.ID())
+	// A match that was found while the cancel was on its way is not wanted any more.
+	if st, _, ok := s.seats.of(sess.ID()); ok && st.found != nil {
+		s.leaveSeat(ctx, sess.ID(), protocol.LeaveLeft)
+	}
+	return nil, nil
+}
+
+func (s *Server) statsHandler(ctx context.Context, _ *signaling.Session, _ *protocol.Message) (any, error) {
+	return protocol.Stats{Online: s.hub.Len(), Pools: s.matcher.Stats(ctx)}, nil
+}
+
+func (s *Server) block(ctx context.Context, sess *signaling.Session, m *protocol.Message) (any, error) {
+	var b protocol.Block
+	if err := m.Unmarshal(&b); err != nil {
+		return nil, err
+	}
+	for _, member := range s.seats.met(sess.ID(), m.Room) {
+		if member.ID != b.Peer || member.Session == sess.ID() {
+			continue
+		}
+		if err := s.matcher.Block(ctx, sess.User().ID, member.User); err != nil {
+			return nil, err
+		}
+		if st, room, ok := s.seats.of(sess.ID()); ok && st.room == m.Room && room.Kind == rooms.Matched {
+			s.leaveSeat(ctx, sess.ID(), protocol.LeaveBlocked)
+		}
+		return nil, nil
+	}
+	return nil, protocol.Errorf(protocol.CodeNotFound, "you have not met that member")
+}
+
+// matchHooks is what matchmaking needs of the rest of the server.
+type matchHooks struct{ s *Server }
+
+// Alive implements matchmaking.Hooks.
+func (h matchHooks) Alive(ctx context.Context, id protocol.SessionID) bool {
+	sess, ok := h.s.hub.Lookup(id)
+	return ok && sess.Alive(ctx, h.s.silence)
+}
+
+// Open implements matchmaking.Hooks.
+func (h matchHooks) Open(ctx context.Context, m matchmaking.Match) error {
+	_, err := h.s.registry.Open(ctx, matchedRoom(m, h.s.mode(m.Pool)))
+	return err
+}
+
+// matchedRoom is the room of a match as it is opened.
+func matchedRoom(m matchmaking.Match, mode protocol.Mode) rooms.Room {
+	now := time.Now()
+	room := rooms.Room{ID: m.ID, Kind: rooms.Matched, Mode: mode, Capacity: 2, RelayOnly: m.Relay, Pool: m.Pool, Version: 1}
+	for i, member := range m.Members {
+		room.Members = append(room.Members, rooms.Member{
+			ID: seatID(i), Session: member.Session, Node: member.Node, User: member.User, Name: member.Name, Since: now,
+		})
+	}
+	return room
+}
+
+// seatID is the member id of the i-th seat of a matched room.
+func seatID(i int) protocol.MemberID { return protocol.MemberID([]byte{byte('1' + i)}) }
+
+// Found implements matchmaking.Hooks: it seats the session and tells it.
+func (h matchHooks) Found(id protocol.SessionID, m matchmaking.Match, you int) {
+	s := h.s
+	room := matchedRoom(m, s.mode(m.Pool))
+	me, peer := m.Members[you], m.Members[1-you]
+	found := &protocol.Found{
+		Pool: m.Pool, Mode: room.Mode, You: seatID(you),
+		Peer:    protocol.Peer{ID: seatID(1 - you), Name: peer.Name, Since: room.Members[1-you].Since.UnixMilli(), State: protocol.PeerHere},
+		Offerer: you == 0, Polite: you != 0,
+		Shared: m.Shared, RelayOnly: m.Relay, WaitedMS: max(0, time.Since(me.Since).Milliseconds()),
+		ICE: s.ice(id),
+	}
+	seated := s.seats.enter(id, seat{room: m.ID, me: seatID(you), found: found}, room)
+	sess, ok := s.hub.Lookup(id)
+	if !seated || !ok {
+		// It ended, or sat down elsewhere, while the match was being made: the other one must not wait.
+		s.background(func(ctx context.Context) { s.vacate(ctx, id, room, seatID(you), protocol.LeaveLost) })
+		return
+	}
+	d, err := json.Marshal(found)
+	if err != nil {
+		s.log.Error("match.found", "err", err)
+		return
+	}
+	sess.Push(signaling.Push{Type: protocol.TypeMatchFound, Room: m.ID, D: d, Class: signaling.MustDeliver})
+	if !sess.Connected() {
+		s.background(func(ctx context.Context) { s.setAway(ctx, id, true, false) })
+	}
+}
+
+// Absent implements matchmaking.Absentee: the match went live without a member
+// that had left already.
+func (h matchHooks) Absent(m matchmaking.Match, you int) {
+	room := matchedRoom(m, h.s.mode(m.Pool))
+	h.s.background(func(ctx context.Context) {
+		h.s.vacate(ctx, m.Members[you].Session, room, seatID(you), protocol.LeaveLost)
+	})
+}
+
+// Waiting implements matchmaking.Hooks.
+func (h matchHooks) Waiting(id protocol.SessionID, w protocol.Waiting) {
+	h.s.push(id, protocol.TypeMatchWaiting, w, signaling.Latest)
+}
+
+// Stopped implements matchmaking.Hooks.
+func (h matchHooks) Stopped(id protocol.SessionID, err *protocol.Error) {
+	h.s.push(id, protocol.TypeMatchStopped,
+		protocol.Stopped{Reason: string(err.Code), RetryMS: err.Retry.Milliseconds()}, signaling.MustDeliver)
+}
+
+// push tells one local session something that concerns no room.
+func (s *Server) push(id protocol.SessionID, t protocol.Type, payload any, class signaling.Class) {
+	sess, ok := s.hub.Lookup(id)
+	if !ok {
+		return
+	}
+	d, err := json.Marshal(payload)
+	if err != nil {
+		s.log.Error("push payload", "type", t, "err", err)
+		return
+	}
+	sess.Push(signaling.Push{Type: t, D: d, Class: class, Key: string(t)})
+}
+
+// matchNotifier carries what matchmaking on one node tells another.
+type matchNotifier struct{ bus bus.Bus }
+
+// Notify implements matchmaking.Notifier.
+func (n matchNotifier) Notify(to protocol.NodeID, key string, payload []byte) error {
+	return n.bus.Publish(bus.Message{To: to, Kind: kindMatch, Key: key, Payload: payload})
+}
+
+// mode is what people in the pool send each other.
+func (s *Server) mode(pool string) protocol.Mode {
+	for _, p := range s.cfg.Pools {
+		if p.Name == pool {
+			return p.Mode
+		}
+	}
+	return protocol.ModeVideo
+}

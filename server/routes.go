@@ -1,0 +1,16 @@
+package server
+
+import "net/http"
+
+// Handler returns the routes of the public listener.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /ws", s.hub)
+	mux.HandleFunc("GET /ws/check", s.hub.Check)
+	mux.HandleFunc("GET /healthz", s.cfg.Health.Healthz)
+	mux.HandleFunc("GET /readyz", s.cfg.Health.Readyz)
+	if s.cfg.Page != nil {
+		mux.Handle("/", s.cfg.Page)
+	}
+	return mux
+}

@@ -1,0 +1,208 @@
+// Package server is where Rondo's features meet: it joins sessions, matching,
+// rooms, chat and relays into one service, maps messages and routes to them, and
+// starts and stops them in order. It holds no feature's logic: what a feature
+// promises stands in the feature's package.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rondo-chat/rondo/auth"
+	"github.com/rondo-chat/rondo/bus"
+	"github.com/rondo-chat/rondo/chat"
+	"github.com/rondo-chat/rondo/internal/ratelimit"
+	"github.com/rondo-chat/rondo/matchmaking"
+	"github.com/rondo-chat/rondo/metrics"
+	"github.com/rondo-chat/rondo/protocol"
+	"github.com/rondo-chat/rondo/rooms"
+	"github.com/rondo-chat/rondo/signaling"
+)
+
+// Config is what a Server is made of: drivers that are open already, and
+// settings. Fields without a default are required.
+type Config struct {
+	Version string
+	Bus     bus.Bus // its node is this server's
+	Signer  *auth.Signer
+	Guests  *auth.Guests
+
+	Queue     matchmaking.Queue
+	Relations matchmaking.Relations
+	Rooms     rooms.Store
+	Chat      chat.Store
+	Pools     []matchmaking.PoolConfig // default: video, audio and text
+
+	// ICE returns what a session's peer connections need; nil: no servers.
+	ICE func(protocol.SessionID) *protocol.ICE
+	// Revoke ends a session's relays after its end; nil: there are none.
+	Revoke func(protocol.SessionID)
+
+	CheckOrigin func(*http.Request) error
+	RemoteAddr  func(*http.Request) netip.Addr
+	Page        http.Handler // everything that is not the server's own route
+
+	Sessions signaling.Limits
+	// Silence is how long a waiting session may have been silent before it is
+	// pinged ahead of a match; default 1 s, negative: always ping.
+	Silence time.Duration
+
+	Health     *metrics.Health       // required
+	Registerer prometheus.Registerer // nil: metrics are not registered
+	Logger     *slog.Logger
+	// LogAddresses lets clients' addresses appear in the log.
+	LogAddresses bool
+}
+
+// Server is one node of the service.
+type Server struct {
+	cfg      Config // static after construction, as all fields of this block
+	node     protocol.NodeID
+	log      *slog.Logger
+	bus      bus.Bus
+	hub      *signaling.Hub
+	matcher  *matchmaking.Matcher
+	registry *rooms.Registry
+	chat     *chat.Log
+	calls    *metrics.Calls
+	pools    []protocol.Pool
+	silence  time.Duration
+	seats    *seats
+	wishes   sync.Map // protocol.SessionID → protocol.Find: what match.next repeats
+
+	life context.Context // ends with Close; background work hangs on it
+	end  context.CancelFunc
+	work sync.WaitGroup
+}
+
+// New joins the parts. Start makes them run.
+func New(cfg Config) (*Server, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if len(cfg.Pools) == 0 {
+		cfg.Pools = []matchmaking.PoolConfig{
+			{Name: "video", Mode: protocol.ModeVideo}, {Name: "audio", Mode: protocol.ModeAudio}, {Name: "text", Mode: protocol.ModeText},
+		}
+	}
+	if cfg.Silence == 0 {
+		cfg.Silence = silence
+	}
+	s := &Server{cfg: cfg, node: cfg.Bus.Node(), log: cfg.Logger, bus: cfg.Bus, seats: newSeats(), silence: max(0, cfg.Silence)}
+	s.life, s.end = context.WithCancel(context.Background())
+	if err := s.build(); err != nil {
+		s.end()
+		return nil, err
+	}
+	s.bus.Handle(kindRoom, s.receiveRoom)
+	s.bus.Handle(kindSignal, s.receiveSignal)
+	s.bus.Handle(kindMatch, func(m bus.Message) { s.matcher.Receive(m.From, m.Payload) })
+	return s, nil
+}
+
+// build makes the features, the lowest first.
+func (s *Server) build() (err error) {
+	reg := s.cfg.Registerer
+	s.calls = metrics.NewCalls(reg)
+	if s.registry, err = rooms.New(rooms.Config{Store: s.cfg.Rooms, Node: s.node, Key: s.cfg.Signer.Key("room passcode"),
+		Removed: s.removed, Holds: func(seat rooms.Seat) bool { return s.seats.sits(seat.Session, seat.Room) }, Kept: s.keepChat, Logger: s.log, Registerer: reg}); err != nil {
+		return fmt.Errorf("rooms: %w", err)
+	}
+	if s.chat, err = chat.New(chat.Config{Store: s.cfg.Chat, Registerer: reg}); err != nil {
+		return fmt.Errorf("chat: %w", err)
+	}
+	if s.matcher, err = matchmaking.New(matchmaking.Config{Node: s.node, Queue: s.cfg.Queue, Relations: s.cfg.Relations,
+		Notifier: matchNotifier{s.bus}, Hooks: matchHooks{s}, Pools: s.cfg.Pools, Logger: s.log, Registerer: reg}); err != nil {
+		return fmt.Errorf("matchmaking: %w", err)
+	}
+	s.pools = s.matcher.Pools()
+	if s.hub, err = signaling.New(signaling.Config{
+		Node: s.node, Version: "rondo/" + s.cfg.Version, Bus: s.bus, Signer: s.cfg.Signer,
+		Identify: s.identify, Welcome: s.welcome, State: s.state,
+		ResumedICE: func(sess *signaling.Session) *protocol.ICE { return s.ice(sess.ID()) },
+		Handlers:   s.handlers(), Observer: observer{s},
+		CheckOrigin: s.cfg.CheckOrigin, RemoteAddr: s.cfg.RemoteAddr,
+		Limits: s.cfg.Sessions, Logger: s.log, LogAddresses: s.cfg.LogAddresses, Registerer: reg,
+	}); err != nil {
+		return fmt.Errorf("signaling: %w", err)
+	}
+	s.cfg.Health.AddCheck("bus", func(context.Context) error { return s.bus.Healthy() })
+	return nil
+}
+
+// handlers is the table of docs/protocol.md, section 4.
+func (s *Server) handlers() map[protocol.Type]signaling.Handler {
+	rate := func(perSecond, burst float64) ratelimit.Rate {
+		return ratelimit.Rate{PerSecond: perSecond, Burst: burst}
+	}
+	match, room := rate(1, 5), rate(1, 5)
+	return map[protocol.Type]signaling.Handler{
+		protocol.TypeMatchFind:   {Rate: match, Group: "match", Serve: s.matchFind},
+		protocol.TypeMatchNext:   {Rate: match, Group: "match", Serve: s.matchNext},
+		protocol.TypeMatchCancel: {Rate: match, Group: "match", Serve: s.matchCancel},
+		protocol.TypeSignal:      {Rate: rate(50, 200), Serve: s.signal},
+		protocol.TypeRoomCreate:  {Rate: room, Group: "room", Serve: s.roomCreate},
+		protocol.TypeRoomJoin:    {Rate: room, Group: "room", Serve: s.roomJoin},
+		protocol.TypeRoomLeave:   {Rate: room, Group: "room", Serve: s.roomLeave},
+		protocol.TypeRoomInfo:    {Rate: room, Group: "room", Serve: s.roomInfo},
+		protocol.TypeChat:        {Rate: rate(3, 10), Serve: s.chatSend},
+		protocol.TypeChatHistory: {Rate: rate(5, 20), Serve: s.chatHistory},
+		protocol.TypeTyping:      {Rate: rate(2, 5), Serve: s.typing},
+		protocol.TypeBlock:       {Rate: rate(1, 5), Serve: s.block},
+		protocol.TypeUserUpdate:  {Rate: rate(0.2, 3), Serve: s.userUpdate},
+		protocol.TypeICE:         {Rate: rate(0.2, 5), Serve: s.iceHandler},
+		protocol.TypeStats:       {Rate: rate(1, 5), Serve: s.statsHandler},
+		protocol.TypeCallState:   {Rate: rate(2, 20), Serve: s.callState},
+	}
+}
+
+// Start makes the server receive from other nodes, match and sweep.
+func (s *Server) Start(ctx context.Context) error {
+	if err := s.bus.Start(ctx); err != nil {
+		return fmt.Errorf("bus: %w", err)
+	}
+	if err := s.registry.Start(ctx); err != nil {
+		return fmt.Errorf("rooms: %w", err)
+	}
+	if err := s.matcher.Start(ctx); err != nil {
+		return fmt.Errorf("matchmaking: %w", err)
+	}
+	return nil
+}
+
+// Drain sends every client away, over the given time, to come back elsewhere.
+func (s *Server) Drain(ctx context.Context, spread time.Duration) error {
+	return s.hub.Drain(ctx, spread)
+}
+
+// Close ends all sessions and stops what Start started, in reverse order.
+func (s *Server) Close(ctx context.Context) error {
+	err := s.hub.Close()
+	err = errors.Join(err, s.matcher.Close(ctx))
+	s.registry.Close()
+	s.end()
+	s.work.Wait()
+	return errors.Join(err, s.bus.Close())
+}
+
+// shortly is a context for what must be done although nobody waits for it.
+func (s *Server) shortly() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(s.life, 5*time.Second)
+}
+
+// background runs work that the server waits for when it closes.
+func (s *Server) background(work func(context.Context)) {
+	s.work.Go(func() {
+		ctx, cancel := s.shortly()
+		defer cancel()
+		work(ctx)
+	})
+}
