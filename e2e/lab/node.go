@@ -90,7 +90,8 @@ func Start(t testing.TB, o Options) *Node {
 	t.Cleanup(func() {
 		n.Kill()
 		if t.Failed() || strings.Contains(n.Output(), "DATA RACE") {
-			t.Logf("output of node %s:\n%s", n.Node, n.Output())
+			out := n.Output()
+			t.Logf("end of the output of node %s:\n%s", n.Node, out[max(0, len(out)-4000):])
 		}
 		if strings.Contains(n.Output(), "DATA RACE") || strings.Contains(n.Output(), "panic:") {
 			t.Errorf("node %s: data race or panic", n.Node)
