@@ -15,6 +15,7 @@ func constructors() map[string][]string {
 		"fmt":                                  {"Errorf"},
 		"regexp":                               {"MustCompile"},
 		"strings":                              {"NewReplacer"},
+		"time":                                 {"Unix", "UnixMilli", "Date"},
 		"net/netip":                            {"MustParsePrefix", "MustParseAddr", "MustParseAddrPort", "PrefixFrom", "AddrFrom4", "AddrFrom16", "AddrFromSlice"},
 		"html/template":                        {"Must"},
 		"text/template":                        {"Must"},

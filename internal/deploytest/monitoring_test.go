@@ -39,7 +39,8 @@ func read(t *testing.T, name string) []byte {
 var metricName = regexp.MustCompile(`\b(rondo|go|process|promhttp)_[a-z0-9_]+`)
 
 // inCode returns all metric names that the code can register: string constants,
-// also put together from a file's constants namespace and subsystem.
+// also put together from a file's constants namespace and subsystem, or from a
+// prefix such as "rondo_match_" that stands in the file.
 func inCode(t *testing.T) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
@@ -67,16 +68,24 @@ func inCode(t *testing.T) map[string]bool {
 }
 
 func addStrings(f *ast.File, names map[string]bool) {
-	prefix := constant(f, "namespace") + "_" + constant(f, "subsystem") + "_"
+	prefixes := []string{"", constant(f, "namespace") + "_" + constant(f, "subsystem") + "_"}
+	var all []string
 	ast.Inspect(f, func(n ast.Node) bool {
 		if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
 			if s, err := strconv.Unquote(lit.Value); err == nil {
-				names[s] = true
-				names[prefix+s] = true
+				all = append(all, s)
+				if strings.HasPrefix(s, "rondo_") && strings.HasSuffix(s, "_") {
+					prefixes = append(prefixes, s)
+				}
 			}
 		}
 		return true
 	})
+	for _, prefix := range prefixes {
+		for _, s := range all {
+			names[prefix+s] = true
+		}
+	}
 }
 
 // constant returns the value of a string constant of the file.

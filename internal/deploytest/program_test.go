@@ -3,6 +3,7 @@ package deploytest
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -23,7 +24,10 @@ func TestProgram(t *testing.T) {
 	}
 	t.Run("settings are documented", func(t *testing.T) { testSettings(t, bin) })
 	t.Run("compose sets what exists", func(t *testing.T) { testComposeSettings(t, bin) })
+	t.Run("people meet through nginx", func(t *testing.T) { testThroughNginx(t, bin) })
 }
+
+func typeName(v any) string { return fmt.Sprintf("%T", v) }
 
 // settings returns all flags of the program with what --help says about each.
 func settings(t *testing.T, bin string) map[string]string {
