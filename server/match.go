@@ -96,7 +96,7 @@ func (s *Server) matchCancel(ctx context.Context, sess *signaling.Session, _ *pr
 }
 
 func (s *Server) statsHandler(ctx context.Context, _ *signaling.Session, _ *protocol.Message) (any, error) {
-	return protocol.Stats{Online: s.hub.Len(), Pools: s.matcher.Stats(ctx)}, nil
+	return protocol.Stats{Online: s.census.online(time.Now()), Pools: s.matcher.Stats(ctx)}, nil
 }
 
 func (s *Server) block(ctx context.Context, sess *signaling.Session, m *protocol.Message) (any, error) {

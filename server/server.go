@@ -76,6 +76,7 @@ type Server struct {
 	pools    []protocol.Pool
 	silence  time.Duration
 	seats    *seats
+	census   *census
 	wishes   sync.Map // protocol.SessionID → protocol.Find: what match.next repeats
 
 	life context.Context // ends with Close; background work hangs on it
@@ -96,7 +97,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Silence == 0 {
 		cfg.Silence = silence
 	}
-	s := &Server{cfg: cfg, node: cfg.Bus.Node(), log: cfg.Logger, bus: cfg.Bus, seats: newSeats(), silence: max(0, cfg.Silence)}
+	s := &Server{cfg: cfg, node: cfg.Bus.Node(), log: cfg.Logger, bus: cfg.Bus, seats: newSeats(), census: newCensus(), silence: max(0, cfg.Silence)}
 	s.life, s.end = context.WithCancel(context.Background())
 	if err := s.build(); err != nil {
 		s.end()
@@ -104,6 +105,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.bus.Handle(kindRoom, s.receiveRoom)
 	s.bus.Handle(kindSignal, s.receiveSignal)
+	s.bus.Handle(kindCensus, s.receiveCensus)
 	s.bus.Handle(kindMatch, func(m bus.Message) { s.matcher.Receive(m.From, m.Payload) })
 	return s, nil
 }
@@ -175,6 +177,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if err := s.matcher.Start(ctx); err != nil {
 		return fmt.Errorf("matchmaking: %w", err)
 	}
+	s.work.Go(s.tellCensus)
 	return nil
 }
 

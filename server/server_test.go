@@ -367,3 +367,27 @@ func TestBadWishesAreNamed(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryNodeCountsEverybody(t *testing.T) {
+	urls := cluster(t, 2)
+	ann := join(t, urls[0], "Ann")
+	join(t, urls[1], "Bo")
+	cy := join(t, urls[1], "Cy")
+	_ = cy.Close()
+	// Nodes tell each other every few seconds, and at once when they start.
+	limit := time.After(15 * time.Second)
+	for {
+		stats, err := ann.Stats(t.Context())
+		if err == nil && stats.Online == 2 && len(stats.Pools) == 3 {
+			return
+		}
+		if err != nil && protocol.CodeOf(err) != protocol.CodeRateLimited {
+			t.Fatal(err)
+		}
+		select {
+		case <-limit:
+			t.Fatalf("stats %+v", stats)
+		case <-time.After(time.Second):
+		}
+	}
+}

@@ -65,13 +65,14 @@ func (s *Server) state(ctx context.Context, sess *signaling.Session) *protocol.S
 type observer struct{ s *Server }
 
 // Opened implements signaling.Observer.
-func (o observer) Opened(*signaling.Session) {}
+func (o observer) Opened(sess *signaling.Session) { o.s.census.present(sess.ID(), true) }
 
 // Away implements signaling.Observer: nobody is matched with somebody who is
 // not there, but the place in the queue and the seat are kept.
 func (o observer) Away(sess *signaling.Session) {
 	ctx, cancel := o.s.shortly()
 	defer cancel()
+	o.s.census.present(sess.ID(), false)
 	o.s.matcher.Suspend(sess.ID())
 	o.s.setAway(ctx, sess.ID(), true, false)
 }
@@ -80,6 +81,7 @@ func (o observer) Away(sess *signaling.Session) {
 func (o observer) Back(sess *signaling.Session, fresh bool) {
 	ctx, cancel := o.s.shortly()
 	defer cancel()
+	o.s.census.present(sess.ID(), true)
 	o.s.matcher.Resume(ctx, sess.ID())
 	o.s.setAway(ctx, sess.ID(), false, fresh)
 }
@@ -89,6 +91,7 @@ func (o observer) Closed(sess *signaling.Session, reason signaling.CloseReason) 
 	ctx, cancel := o.s.shortly()
 	defer cancel()
 	id := sess.ID()
+	o.s.census.present(id, false)
 	o.s.matcher.Forget(id)
 	why := protocol.LeaveLost
 	if reason == signaling.ClosedBye {
