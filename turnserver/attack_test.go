@@ -48,7 +48,6 @@ func TestHangFrames(t *testing.T) {
 			"channel data of 1601":  {0x40, 0x00, 0x06, 0x41},
 			"http":                  []byte("GET / HTTP/1.1\r\n\r\n"),
 			"tls":                   {0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01},
-			"channel 0x5000":        {0x50, 0x00, 0x00, 0x04},
 			"reserved bits":         {0xff, 0xff, 0xff, 0xff},
 		} {
 			w := newWire(t, s, over, "x")
@@ -574,6 +573,10 @@ func TestEvenPortLeaksNothing(t *testing.T) {
 		if a := w.ask(methodAllocate, udpRelay, add(attrEvenPort, 0x80)); a.code != 508 {
 			t.Fatal(a)
 		}
+		if relay := w.allocated(add(attrEvenPort, 0)); relay.Port()%2 != 0 {
+			t.Fatalf("relay %v", relay)
+		}
+		w.must(methodRefresh, addU32(attrLifetime, 0))
 	}
 	if s.freePorts() != free {
 		t.Error("ports leaked")

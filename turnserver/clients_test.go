@@ -27,6 +27,7 @@ func TestUclient(t *testing.T) {
 		c.Secrets = []Secret{{Key: []byte(secret)}}
 		c.Policy.Allow = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 		c.Limits.Bandwidth = 1 << 30
+		c.lastChannel = 0x7FFF
 	})
 	peerPort := startPeer(t, peerd)
 	udp, tls := s.testAddr(t, overUDP).Port(), s.testAddr(t, overTLS).Port()
@@ -52,7 +53,8 @@ func TestUclient(t *testing.T) {
 		{"tls client to client", tls, "-t -S -y"},
 	} {
 		t.Run(run.name, func(t *testing.T) {
-			flags := fmt.Sprintf("-c -n 20 -z 5 -m 4 -l 170 -u user -p %d -r %d -e 127.0.0.1 %s", run.port, peerPort, run.flags)
+			t.Parallel() // each of them mostly waits
+			flags := fmt.Sprintf("-c -n 20 -z 5 -m 2 -l 170 -u user -p %d -r %d -e 127.0.0.1 %s", run.port, peerPort, run.flags)
 			out := runUclient(t, uclient, secret, flags)
 			if !strings.Contains(out, "tot_send_msgs") && !strings.Contains(out, "Total lost packets") {
 				t.Fatalf("no report:\n%s", out)
@@ -117,8 +119,11 @@ func echoes(port int) bool {
 // TestLeaks makes and closes a thousand allocations and looks for what is left.
 func TestLeaks(t *testing.T) {
 	s := testServer(t, noLimits)
+	next := 0
 	churn := func(n int) {
-		for i := range n {
+		for range n {
+			next++
+			i := next
 			over := []transport{overUDP, overUDP, overUDP, overTCP}[i%4]
 			w := newWire(t, s, over, fmt.Sprint(i))
 			relay := w.allocated()

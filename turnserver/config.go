@@ -74,7 +74,9 @@ type Config struct {
 	// Registerer gets the metrics rondo_turn_…. Default: none.
 	Registerer prometheus.Registerer
 
-	now func() time.Time // for tests
+	// For tests.
+	now         func() time.Time
+	lastChannel uint16 // coturn's test client still uses RFC 5766's range
 }
 
 // withDefaults returns a copy of c, complete and checked.
@@ -101,6 +103,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.now == nil {
 		c.now = time.Now
 	}
+	def(&c.lastChannel, lastChannel)
 	if err := c.validate(); err != nil {
 		return c, fmt.Errorf("turnserver: %w", err)
 	}

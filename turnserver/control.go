@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"net"
-	"net/netip"
 	"time"
 
 	"github.com/pion/turn/v4"
@@ -23,8 +22,9 @@ type request struct {
 const controlQueue = 1024
 
 // control is the control plane: the goroutine of pion's read loop. It takes
-// requests one after another, checks each against the client's allocation,
-// answers those that fail and has pion carry out the others.
+// requests one after another, checks each against the client's allocation and
+// carries it out. The life of allocations is pion's: it carries out Allocate and
+// Refresh, and ends what is not refreshed.
 //
 // To pion it is the one socket of a server: what pion reads are requests that
 // control writes itself, canonical, signed with a key that only the two know,
@@ -73,10 +73,7 @@ func (c *control) start() (*turn.Server, error) {
 		PacketConnConfigs: []turn.PacketConnConfig{{
 			PacketConn:            c,
 			RelayAddressGenerator: c,
-			PermissionHandler: func(_ net.Addr, peer net.IP) bool {
-				a, ok := netip.AddrFromSlice(peer)
-				return ok && c.s.policy.Load().permit(a) == allowed
-			},
+			PermissionHandler:     func(net.Addr, net.IP) bool { return false }, // it keeps none
 		}},
 	})
 }
@@ -84,7 +81,7 @@ func (c *control) start() (*turn.Server, error) {
 const (
 	pionRealm = "r"
 	pionUser  = "u"
-	pionMTU   = 4096 // the largest canonical request has 64 IPv6 peers
+	pionMTU   = 1500
 	// pionNonceAge is when pion is asked for a new nonce; its nonces live an hour.
 	pionNonceAge = 30 * time.Minute
 )

@@ -90,7 +90,7 @@ func FuzzGuard(f *testing.F) {
 	a.allocated()
 	a.must(methodChannelBind, peerOpt("8.8.8.8"), channelOpt(0x4000))
 	alloc := a.mine()
-	alloc.permit([]netip.AddrPort{alloc.relay}, time.Now())
+	alloc.permit([]netip.AddrPort{alloc.relay}, 10, time.Now())
 	f.Fuzz(func(t *testing.T, b []byte, allocated bool) {
 		if len(b) > maxFrame {
 			return

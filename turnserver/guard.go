@@ -71,7 +71,7 @@ func known(m method) bool {
 func (s *Server) receiveChannel(a *allocation, p packet) {
 	b := p.payload()
 	number, n := binary.BigEndian.Uint16(b), int(binary.BigEndian.Uint16(b[2:]))
-	if number > lastChannel || n > len(b)-channelHeader {
+	if number > s.cfg.lastChannel || n > len(b)-channelHeader {
 		s.metrics.drop(dropGarbage)
 		return
 	}

@@ -178,7 +178,12 @@ var allocateProbes = []probe{
 	askProbe("family IPv6, which is not served here", "440 MI", methodAllocate, udpRelay, add(attrFamily, familyIPv6, 0, 0, 0)),
 	askProbe("family 9", "440 MI", methodAllocate, udpRelay, add(attrFamily, 9, 0, 0, 0)),
 	askProbe("family short", "400 MI", methodAllocate, udpRelay, add(attrFamily, 1)),
-	askProbe("even port", "508 MI", methodAllocate, udpRelay, add(attrEvenPort, 0)),
+	{name: "even port, no token", want: "ok MI 0 false", do: func(w *wire) string {
+		a := w.login().ask(methodAllocate, udpRelay, add(attrEvenPort, 0))
+		_, token := a.m.get(attrReservationToken)
+		return fmt.Sprint(a, " ", w.relayed(a).Port()%2, " ", token)
+	}},
+	askProbe("even port too long", "400 MI", methodAllocate, udpRelay, add(attrEvenPort, 0, 0)),
 	askProbe("even port, reserve", "508 MI", methodAllocate, udpRelay, add(attrEvenPort, 0x80)),
 	askProbe("reservation token", "508 MI", methodAllocate, udpRelay, add(attrReservationToken, 1, 2, 3, 4, 5, 6, 7, 8)),
 	askProbe("even port and token", "400 MI", methodAllocate, udpRelay, add(attrEvenPort, 0), add(attrReservationToken, 1, 2, 3, 4, 5, 6, 7, 8)),

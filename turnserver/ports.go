@@ -32,9 +32,9 @@ func newPorts(addr relayAddr, r PortRange) *ports {
 // maxBusyPorts is how many ports held by other programs one open tries to get past.
 const maxBusyPorts = 100
 
-// open binds a relay socket to a random free port and returns also the address
-// that peers see.
-func (p *ports) open() (*net.UDPConn, netip.AddrPort, error) {
+// open binds a relay socket to a random free port, an even one if wanted, and
+// returns also the address that peers see.
+func (p *ports) open(even bool) (*net.UDPConn, netip.AddrPort, error) {
 	var busy []uint16
 	defer func() {
 		for _, port := range busy {
@@ -42,7 +42,7 @@ func (p *ports) open() (*net.UDPConn, netip.AddrPort, error) {
 		}
 	}()
 	for range maxBusyPorts {
-		port, ok := p.take()
+		port, ok := p.take(even)
 		if !ok {
 			break
 		}
@@ -63,7 +63,7 @@ func (p *ports) open() (*net.UDPConn, netip.AddrPort, error) {
 // allocation's default bandwidth.
 const relayBuffer = 512 << 10
 
-func (p *ports) take() (uint16, bool) {
+func (p *ports) take(even bool) (uint16, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.free == 0 {
@@ -75,6 +75,9 @@ func (p *ports) take() (uint16, bool) {
 		vacant := ^p.used[w]
 		if i == 0 {
 			vacant &= ^uint64(0) << (start % 64)
+		}
+		if even {
+			vacant &= 0x5555555555555555 << (p.low & 1)
 		}
 		if last := p.n - w*64; last < 64 {
 			vacant &= 1<<last - 1

@@ -237,59 +237,63 @@ func (a *allocation) receive() error {
 
 const maxReadFailures = 100
 
-// permit installs or refreshes a permission.
-func (a *allocation) permit(peers []netip.AddrPort, now time.Time) {
+// permit installs or refreshes permissions, all or, when they would be too many,
+// none.
+func (a *allocation) permit(peers []netip.AddrPort, limit int, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, p := range peers {
-		a.permissions[p.Addr()] = now.Add(permissionLifetime)
-	}
-}
-
-// bind binds or refreshes a channel, and its permission.
-func (a *allocation) bind(number uint16, peer netip.AddrPort, now time.Time) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	ch := a.channels[number]
-	if ch == nil {
-		ch = &channel{number: number, peer: peer}
-		a.channels[number], a.peers[peer] = ch, ch
-	}
-	ch.until = now.Add(channelLifetime)
-	a.permissions[peer.Addr()] = now.Add(permissionLifetime)
-}
-
-// fits reports whether permissions for these peers stay within the limit.
-func (a *allocation) fits(peers []netip.AddrPort, limit int, now time.Time) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for addr, until := range a.permissions {
-		if !now.Before(until) {
-			delete(a.permissions, addr)
-		}
-	}
+	a.expireLocked(now)
 	fresh := map[netip.Addr]bool{}
 	for _, p := range peers {
 		if _, ok := a.permissions[p.Addr()]; !ok {
 			fresh[p.Addr()] = true
 		}
 	}
-	return len(a.permissions)+len(fresh) <= limit
+	if len(a.permissions)+len(fresh) > limit {
+		return false
+	}
+	for _, p := range peers {
+		a.permissions[p.Addr()] = now.Add(permissionLifetime)
+	}
+	return true
 }
 
-// bindable reports whether number and peer are bound to each other or both free.
-// room is false when it would be one channel too many.
-func (a *allocation) bindable(number uint16, peer netip.AddrPort, limit int, now time.Time) (free, room bool) {
+// bind binds or refreshes a channel, and its permission. A number has one peer
+// and a peer one number (RFC 8656 section 12.2); else the error code is 400.
+func (a *allocation) bind(number uint16, peer netip.AddrPort, l *Limits, now time.Time) (code int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for n, ch := range a.channels {
+	a.expireLocked(now)
+	ch := a.channels[number]
+	if ch != a.peers[peer] {
+		return 400
+	}
+	_, permitted := a.permissions[peer.Addr()]
+	if ch == nil && len(a.channels) >= l.Channels || !permitted && len(a.permissions) >= l.Permissions {
+		return 508
+	}
+	if ch == nil {
+		ch = &channel{number: number, peer: peer}
+		a.channels[number], a.peers[peer] = ch, ch
+	}
+	ch.until = now.Add(channelLifetime)
+	a.permissions[peer.Addr()] = now.Add(permissionLifetime)
+	return 0
+}
+
+// expireLocked forgets what has expired. Until then it counts, but lets nothing pass.
+func (a *allocation) expireLocked(now time.Time) {
+	for addr, until := range a.permissions {
+		if !now.Before(until) {
+			delete(a.permissions, addr)
+		}
+	}
+	for number, ch := range a.channels {
 		if !now.Before(ch.until) {
-			delete(a.channels, n)
+			delete(a.channels, number)
 			delete(a.peers, ch.peer)
 		}
 	}
-	ch := a.channels[number]
-	return ch == a.peers[peer], ch != nil || len(a.channels) < limit
 }
 
 // counts returns how many permissions and channels there are.

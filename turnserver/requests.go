@@ -19,8 +19,8 @@ const (
 	protoUDP = 17
 )
 
-// begin checks a request. It answers and returns nil, or returns the transaction
-// for pion.
+// begin carries a request out, or checks it and returns the transaction that
+// pion is to carry out.
 func (c *control) begin(r *request) *transaction {
 	a := r.client.allocation()
 	if r.m.method == methodAllocate {
@@ -36,11 +36,13 @@ func (c *control) begin(r *request) *transaction {
 	case methodRefresh:
 		return c.beginRefresh(r, a)
 	case methodCreatePermission:
-		return c.beginCreatePermission(r, a)
+		c.createPermission(r, a)
 	case methodChannelBind:
-		return c.beginChannelBind(r, a)
+		c.channelBind(r, a)
+	default:
+		c.refuse(r, 400) // RFC 6062's, on an allocation that is not TCP
 	}
-	return c.refuse(r, 400) // RFC 6062's, on an allocation that is not TCP
+	return nil
 }
 
 // beginAllocate is RFC 8656 section 7.2.
@@ -52,7 +54,7 @@ func (c *control) beginAllocate(r *request, a *allocation) *transaction {
 		}
 		return c.refuse(r, 437)
 	}
-	family, code := checkAllocate(&r.m, r.client.transport())
+	want, code := checkAllocate(&r.m, r.client.transport())
 	if code != 0 {
 		return c.refuse(r, code)
 	}
@@ -60,7 +62,7 @@ func (c *control) beginAllocate(r *request, a *allocation) *transaction {
 	if !ok {
 		return c.refuse(r, 400)
 	}
-	a, code = c.s.allocate(r, family, c.nextID())
+	a, code = c.s.allocate(r, want, c.nextID())
 	if code != 0 {
 		c.s.metrics.refused(code)
 		return c.refuse(r, code)
@@ -84,34 +86,39 @@ func (c *control) nextID() uint64 {
 	return c.lastID
 }
 
-// checkAllocate returns the family of the wanted relay, or an error code.
-func checkAllocate(m *message, over transport) (family byte, code int) {
+// wanted is what an Allocate request wants of its relay.
+type wanted struct {
+	family byte
+	even   bool
+}
+
+// checkAllocate returns what is wanted, or an error code. An even port is given;
+// the one above is not kept for later (WebRTC never asks for it).
+func checkAllocate(m *message, over transport) (w wanted, code int) {
 	v, ok := m.get(attrTransport)
 	if !ok || len(v) != 4 {
-		return 0, 400
+		return w, 400
 	}
 	if v[0] != protoUDP {
 		if v[0] == protoTCP && over == overUDP {
-			return 0, 400 // RFC 6062 section 5.1
+			return w, 400 // RFC 6062 section 5.1
 		}
-		return 0, 442
+		return w, 442
 	}
 	_, token := m.get(attrReservationToken)
-	_, even := m.get(attrEvenPort)
-	f, hasFamily := m.get(attrFamily)
+	even, hasEven := m.get(attrEvenPort)
+	family, hasFamily := m.get(attrFamily)
 	switch {
-	case token && (even || hasFamily):
-		return 0, 400
-	case hasFamily && len(f) != 4:
-		return 0, 400
-	case token || even: // we reserve no ports: WebRTC never asks for it
-		return 0, 508
+	case token && (hasEven || hasFamily), hasFamily && len(family) != 4, hasEven && len(even) != 1:
+		return w, 400
+	case token, hasEven && even[0]&0x80 != 0:
+		return w, 508
 	case !hasFamily:
-		return familyIPv4, 0
-	case f[0] != familyIPv4 && f[0] != familyIPv6:
-		return 0, 440
+		return wanted{familyIPv4, hasEven}, 0
+	case family[0] != familyIPv4 && family[0] != familyIPv6:
+		return w, 440
 	}
-	return f[0], 0
+	return wanted{family[0], hasEven}, 0
 }
 
 // lifetimeOf is the lifetime to grant: what is asked for, within bounds.
@@ -165,32 +172,31 @@ func (c *control) beginRefresh(r *request, a *allocation) *transaction {
 	}
 }
 
-// beginCreatePermission is RFC 8656 section 10.2.
-func (c *control) beginCreatePermission(r *request, a *allocation) *transaction {
+// createPermission is RFC 8656 section 10.2. Pion is not asked: it has a data
+// race there that can crash the process when the allocation ends meanwhile, and
+// its permissions would decide nothing, because data does not pass through pion.
+func (c *control) createPermission(r *request, a *allocation) {
 	var peers []netip.AddrPort
-	var attrs []attr
 	for _, v := range r.m.attrs {
 		if v.typ != attrXORPeer {
 			continue
 		}
 		peer, code := c.s.checkPeer(a, v.value, r.m.tid)
 		if code != 0 {
-			return c.refuse(r, code)
+			c.refuse(r, code)
+			return
 		}
 		peers = append(peers, peer)
-		attrs = append(attrs, attr{typ: attrXORPeer, value: v.value})
 	}
 	if len(peers) == 0 {
-		return c.refuse(r, 400)
+		c.refuse(r, 400)
+		return
 	}
-	now := c.s.cfg.now()
-	if !a.fits(peers, c.s.cfg.Limits.Permissions, now) {
-		return c.refuse(r, 508)
+	if !a.permit(peers, c.s.cfg.Limits.Permissions, c.s.cfg.now()) {
+		c.refuse(r, 508)
+		return
 	}
-	return &transaction{r: r, a: a, attrs: attrs, done: func(time.Duration) {
-		a.permit(peers, now)
-		c.s.finish(r.client, &r.m, newBuilder(methodCreatePermission, classSuccess, r.m.tid), r.key, 0)
-	}}
+	c.s.finish(r.client, &r.m, newBuilder(methodCreatePermission, classSuccess, r.m.tid), r.key, 0)
 }
 
 // checkPeer decodes a peer and checks its address; ports are checked when sending.
@@ -211,44 +217,41 @@ func (s *Server) checkPeer(a *allocation, value []byte, tid [tidBytes]byte) (net
 	return peer, 0
 }
 
-// beginChannelBind is RFC 8656 section 12.2.
-func (c *control) beginChannelBind(r *request, a *allocation) *transaction {
+// channelBind is RFC 8656 section 12.2. Pion is not asked, as for permissions.
+func (c *control) channelBind(r *request, a *allocation) {
+	number, peer, code := c.s.checkChannel(r, a)
+	if code == 0 {
+		code = a.bind(number, peer, &c.s.cfg.Limits, c.s.cfg.now())
+	}
+	if code != 0 {
+		c.refuse(r, code)
+		return
+	}
+	c.s.finish(r.client, &r.m, newBuilder(methodChannelBind, classSuccess, r.m.tid), r.key, 0)
+}
+
+// checkChannel decodes a channel number and its peer.
+func (s *Server) checkChannel(r *request, a *allocation) (number uint16, peer netip.AddrPort, code int) {
 	n, hasNumber := r.m.get(attrChannelNumber)
 	v, hasPeer := r.m.get(attrXORPeer)
 	if !hasNumber || !hasPeer || len(n) != 4 {
-		return c.refuse(r, 400)
+		return 0, peer, 400
 	}
-	number := binary.BigEndian.Uint16(n)
-	if number < firstChannel || number > lastChannel {
-		return c.refuse(r, 400)
+	number = binary.BigEndian.Uint16(n)
+	if number < firstChannel || number > s.cfg.lastChannel {
+		return 0, peer, 400
 	}
-	peer, code := c.s.checkPeer(a, v, r.m.tid)
-	if code != 0 {
-		return c.refuse(r, code)
+	if peer, code = s.checkPeer(a, v, r.m.tid); code != 0 {
+		return 0, peer, code
 	}
 	if peer.Port() == 0 {
-		return c.refuse(r, 400)
+		return 0, peer, 400
 	}
-	if d := c.s.reachable(peer); d != allowed {
-		c.s.metrics.denied(d)
-		return c.refuse(r, 403)
+	if d := s.reachable(peer); d != allowed {
+		s.metrics.denied(d)
+		return 0, peer, 403
 	}
-	now := c.s.cfg.now()
-	free, room := a.bindable(number, peer, c.s.cfg.Limits.Channels, now)
-	if !free {
-		return c.refuse(r, 400)
-	}
-	if !room || !a.fits([]netip.AddrPort{peer}, c.s.cfg.Limits.Permissions, now) {
-		return c.refuse(r, 508)
-	}
-	return &transaction{
-		r: r, a: a,
-		attrs: []attr{{typ: attrChannelNumber, value: n}, {typ: attrXORPeer, value: v}},
-		done: func(time.Duration) {
-			a.bind(number, peer, now)
-			c.s.finish(r.client, &r.m, newBuilder(methodChannelBind, classSuccess, r.m.tid), r.key, 0)
-		},
-	}
+	return number, peer, 0
 }
 
 // reachable says whether datagrams may go to a peer now.
@@ -260,8 +263,8 @@ func (s *Server) reachable(peer netip.AddrPort) denial {
 }
 
 // allocate makes an allocation within all quotas, or returns an error code.
-func (s *Server) allocate(r *request, family byte, id uint64) (*allocation, int) {
-	p := s.ports[family]
+func (s *Server) allocate(r *request, want wanted, id uint64) (*allocation, int) {
+	p := s.ports[want.family]
 	addrKey := ratelimit.AddrKey(r.client.addr().Addr())
 	now := s.cfg.now()
 	if p == nil {
@@ -283,7 +286,7 @@ func (s *Server) allocate(r *request, family byte, id uint64) (*allocation, int)
 		s.perUser.release(r.who.user)
 		return nil, 486
 	}
-	sock, relay, err := p.open()
+	sock, relay, err := p.open(want.even)
 	if err != nil {
 		s.perUser.release(r.who.user)
 		s.perAddr.release(addrKey)

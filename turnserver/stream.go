@@ -225,10 +225,17 @@ func (c *streamConn) heardOne() {
 	c.setDeadlineLocked()
 }
 
-// frameSize returns the size of the message at the start of a stream (RFC 8656
-// section 12.5, RFC 8489 section 6.2.2), or 0 when more bytes are needed to know
-// it. What cannot be a message, or is too large, is not ok.
+// frameSize returns the size of the message at the start of what a client sends,
+// or 0 when more bytes are needed to know it. What cannot be a message, or is too
+// large, is not ok.
 func frameSize(b []byte) (size int, ok bool) {
+	size, ok = messageSize(b)
+	return size, ok && size <= maxFrame
+}
+
+// messageSize is the size of the message at the start of a stream, with padding
+// (RFC 8656 section 12.5, RFC 8489 section 6.2.2).
+func messageSize(b []byte) (size int, ok bool) {
 	if len(b) == 0 {
 		return 0, true
 	}
@@ -238,15 +245,14 @@ func frameSize(b []byte) (size int, ok bool) {
 			return 0, true
 		}
 		size = headerBytes + int(binary.BigEndian.Uint16(b[2:]))
-		ok = size%4 == 0 && binary.BigEndian.Uint32(b[4:]) == cookie
+		return size, size%4 == 0 && binary.BigEndian.Uint32(b[4:]) == cookie
 	case 1:
 		if len(b) < channelHeader {
 			return 0, true
 		}
-		size = channelHeader + (int(binary.BigEndian.Uint16(b[2:]))+3)&^3
-		ok = binary.BigEndian.Uint16(b) <= lastChannel
+		return channelHeader + (int(binary.BigEndian.Uint16(b[2:]))+3)&^3, true
 	}
-	return size, ok && size <= maxFrame
+	return 0, false
 }
 
 // writeChunk is how much is written under one deadline: a slow but living client
@@ -266,7 +272,7 @@ func (c *streamConn) write() {
 		out, c.queue = c.queue, out[:0]
 		c.mu.Unlock()
 		for rest := out; len(rest) > 0; {
-			n := min(len(rest), writeChunk)
+			n := c.chunk(rest)
 			c.nc.SetWriteDeadline(time.Now().Add(c.s.cfg.Limits.WriteTimeout))
 			if _, err := c.nc.Write(rest[:n]); err != nil {
 				c.close()
@@ -275,6 +281,17 @@ func (c *streamConn) write() {
 			rest = rest[n:]
 		}
 	}
+}
+
+// chunk is how much of what is queued to write at once: over TLS one message to a
+// record, because there are clients that take a record for a message.
+func (c *streamConn) chunk(queued []byte) int {
+	if c.kind == overTLS {
+		if n, ok := messageSize(queued); ok && n > 0 && n <= len(queued) {
+			return n
+		}
+	}
+	return min(len(queued), writeChunk)
 }
 
 // close closes the socket, so the reader ends.

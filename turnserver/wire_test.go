@@ -53,6 +53,12 @@ func (w *wire) connect() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	if local := netip.MustParseAddrPort(conn.LocalAddr().String()); w.over == overUDP && w.s.udp[0].find(udpPath{from: local}) != nil {
+		// The system gave a port again whose allocation an earlier test left.
+		defer conn.Close()
+		w.connect()
+		return
+	}
 	if w.over == overTLS {
 		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
 	}
