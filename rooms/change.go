@@ -168,7 +168,8 @@ func (r *Registry) unseat(rec *Record, now time.Time, gone func(Member) bool) {
 		rec.Room.Ended = true
 		rec.Until = now.Add(r.cfg.Remember)
 	case rec.Room.Kind == Named && len(rec.Room.Members) == 0:
-		rec.Until = now.Add(r.cfg.Linger)
+		// Whole milliseconds: a store's list of what is due may hold no finer ones.
+		rec.Until = now.Add(r.cfg.Linger).Truncate(time.Millisecond)
 	}
 }
 

@@ -403,6 +403,51 @@ func TestRemovedOnceOverFlakyStore(t *testing.T) {
 	})
 }
 
+// TestExpiredOnceOverFlakyStore: the end of each empty room is reported exactly
+// once, also where the store loses answers while two nodes sweep.
+func TestExpiredOnceOverFlakyStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for seed := range uint64(5) {
+			s := newFlaky(seed)
+			var mu sync.Mutex
+			told := map[protocol.RoomID]int{}
+			note := func(c *rooms.Config) {
+				c.Removed = func(room rooms.Room, _ []rooms.Member, _ rooms.Reason) {
+					mu.Lock()
+					defer mu.Unlock()
+					told[room.ID]++
+				}
+			}
+			a, b := start(t, s, "n1", note), start(t, s, "n2", note)
+			const n = 30
+			for range n {
+				room := create(t, a, protocol.RoomCreate{})
+				if _, _, err := a.Leave(t.Context(), room.ID, "creator"); err != nil {
+					t.Fatal(err)
+				}
+				rec, err := s.Store.Load(t.Context(), room.ID)
+				if err != nil || rec.Until.IsZero() || !rec.Until.Equal(rec.Until.Truncate(time.Millisecond)) {
+					t.Fatalf("until %v, %v, want whole milliseconds", rec.Until, err)
+				}
+			}
+			s.odds.Store(25)
+			pass(30 * time.Minute)
+			a.Close()
+			b.Close()
+			mu.Lock()
+			defer mu.Unlock()
+			for id, times := range told {
+				if times != 1 {
+					t.Errorf("seed %d: the end of %s was reported %d times", seed, id, times)
+				}
+			}
+			if len(told) != n {
+				t.Errorf("seed %d: %d ends were reported, want %d", seed, len(told), n)
+			}
+		}
+	})
+}
+
 // TestWithoutLease: a node that could not renew takes no seat, says so, and goes
 // on once it can.
 func TestWithoutLease(t *testing.T) {

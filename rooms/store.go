@@ -42,8 +42,9 @@ type Store interface {
 	// lease is over, the node off the list of nodes.
 	Forget(ctx context.Context, node protocol.NodeID, seats []Seat) error
 
-	// Due returns, and takes off the list, up to limit rooms whose Until has
-	// passed at now. Ended rooms are not listed: they go by themselves.
+	// Due returns, and takes off the list, up to limit rooms whose Until now has
+	// reached. Each is returned once, to one caller. Ended rooms are not listed:
+	// they go by themselves.
 	Due(ctx context.Context, now time.Time, limit int) ([]protocol.RoomID, error)
 
 	// Keep prolongs the life of the rooms. A store may remove a room that nobody
@@ -66,7 +67,7 @@ type Record struct {
 	// Next is the number of the next member.
 	Next uint64 `json:"next"`
 	// Until, if set, is when the room is over: an empty named room's last
-	// instant, or how long an ended room is remembered.
+	// instant, in whole milliseconds, or how long an ended room is remembered.
 	Until time.Time `json:"until,omitzero"`
 	// Passcode is a MAC of the passcode under the Registry's key; nil for none.
 	Passcode []byte `json:"passcode,omitempty"`

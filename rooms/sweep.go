@@ -193,24 +193,41 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// expire removes the room if it is empty and its time has passed.
+// expire removes the room if it is empty and its time has passed. Like evict it
+// asks until it knows: the store names the room to nobody else, and not again.
 func (r *Registry) expire(ctx context.Context, id protocol.RoomID) error {
+	var asked *Record // what the store was asked to remove, and perhaps did
+	for {
+		gone, err := r.expireOnce(ctx, id, &asked)
+		switch {
+		case err == nil && gone:
+			r.metrics.ended(Named, string(ReasonExpired))
+			r.cfg.Removed(asked.Room, nil, ReasonExpired)
+			return nil
+		case err == nil:
+			return nil
+		case protocol.CodeOf(err) != protocol.CodeUnavailable:
+			return err
+		case !pause(ctx, r.cfg.Sweep):
+			return ctx.Err()
+		}
+	}
+}
+
+// expireOnce reports whether the room is gone by this or an earlier request,
+// which asked holds.
+func (r *Registry) expireOnce(ctx context.Context, id protocol.RoomID, asked **Record) (gone bool, err error) {
 	rec, err := r.cfg.Store.Load(ctx, id)
-	if err != nil {
-		return err
+	switch {
+	case err != nil:
+		return false, err
+	case rec == nil:
+		return *asked != nil, nil
+	case !rec.over(time.Now()):
+		return false, nil
 	}
-	if rec == nil || !rec.over(time.Now()) {
-		return nil
-	}
-	ok, err := r.cfg.Store.Swap(ctx, rec, nil)
-	if err != nil {
-		return err
-	}
-	if ok {
-		r.metrics.ended(Named, string(ReasonExpired))
-		r.cfg.Removed(rec.Room, nil, ReasonExpired)
-	}
-	return nil
+	*asked = rec
+	return r.cfg.Store.Swap(ctx, rec, nil)
 }
 
 // keep prolongs the rooms in which this node has seats.

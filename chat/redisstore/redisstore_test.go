@@ -148,6 +148,27 @@ func TestHalfLost(t *testing.T) {
 	}
 }
 
+// TestBounded: what is kept for retries is kept no longer than the messages.
+func TestBounded(t *testing.T) {
+	server := testenv.Redis(t)
+	client := redis.NewClient(&redis.Options{Addr: server.Addr})
+	t.Cleanup(func() { _ = client.Close() })
+	l := newLog(t, newStore(t, client, "p:", chat.Retention{Messages: 10}))
+	for i := range 100 {
+		m := hello
+		m.CID = fmt.Sprint(i)
+		if _, _, err := l.Send(t.Context(), "r", m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := client.HLen(t.Context(), "p:chat:{r}:room").Result(); n != 13 || err != nil {
+		t.Errorf("%d fields, %v, want 10 client ids and 3 counters", n, err)
+	}
+	if n, err := client.LLen(t.Context(), "p:chat:{r}:list").Result(); n != 10 || err != nil {
+		t.Errorf("%d messages, %v", n, err)
+	}
+}
+
 // TestForeign: what somebody else wrote into a key is an error, not a panic.
 func TestForeign(t *testing.T) {
 	server := testenv.Redis(t)

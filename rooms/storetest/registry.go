@@ -169,6 +169,36 @@ func testConcurrent(t *testing.T, open func(t testing.TB) rooms.Store) {
 	}
 }
 
+// testLeaveRace: of several that take the same session out, one is told whom.
+func testLeaveRace(t *testing.T, open func(t testing.TB) rooms.Store) {
+	s := open(t)
+	nodes := []*rooms.Registry{start(t, s, "n1", nil), start(t, s, "n2", nil)}
+	for i := range 20 {
+		room := create(t, nodes[0], protocol.RoomCreate{})
+		if i%2 == 0 {
+			match := rooms.Room{ID: protocol.RoomID("match" + strconv.Itoa(i)), Members: []rooms.Member{
+				{ID: "1", Session: "creator", Node: "n1"}, {ID: "2", Session: "other", Node: "n2"}}}
+			var err error
+			if room, err = nodes[0].Open(t.Context(), match); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var told atomic.Int32
+		together(8, func(i int) {
+			_, gone, err := nodes[i%2].Leave(t.Context(), room.ID, "creator")
+			if err != nil {
+				t.Errorf("Leave: %v", err)
+			}
+			if gone.ID != "" {
+				told.Add(1)
+			}
+		})
+		if told.Load() != 1 {
+			t.Fatalf("round %d: %d callers were told that they took the member out", i, told.Load())
+		}
+	}
+}
+
 // removals collects what Config.Removed of several nodes says.
 type removals struct {
 	mu   sync.Mutex

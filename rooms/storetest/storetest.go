@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(t testing.TB) rooms.Store) {
 		{"LastSeat", testLastSeat},
 		{"GuessRace", testGuessRace},
 		{"Concurrent", testConcurrent},
+		{"LeaveRace", testLeaveRace},
 		{"DeadNode", testDeadNode},
 		{"FormerLife", testFormerLife},
 		{"Orphans", testOrphans},
@@ -261,8 +262,9 @@ func testLeases(t *testing.T, open func(t testing.TB) rooms.Store) {
 	if got := dead(); len(got) != 0 {
 		t.Fatalf("dead: %v after the last seat was forgotten", got)
 	}
-	renew("n3", 0)
-	testenv.Eventually(t, patience, func() bool { return len(dead()) == 1 }, "n3 was not forgotten while it lived")
+	renew("n3", 2*time.Second)
+	forget("n3")
+	testenv.Eventually(t, patience, func() bool { return slices.Equal(dead(), []protocol.NodeID{"n3"}) }, "n3 was not forgotten while it lived")
 }
 
 func testDue(t *testing.T, open func(t testing.TB) rooms.Store) {
