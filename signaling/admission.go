@@ -131,14 +131,15 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		no.write(w)
 		return
 	}
-	ws, err := h.upgrader.Upgrade(w, r, nil)
+	k := newSocket(h, key, keep(r, h.cfg.RemoteAddr(r)))
+	conn := &listening{ev: k}
+	ws, err := h.upgrader.Upgrade(hijacker{w, conn}, r, nil)
 	if err != nil {
 		h.admission.leave(key)
 		h.m.refusals.WithLabelValues("handshake").Inc()
 		return
 	}
-	k := newSocket(h, key, keep(r, h.cfg.RemoteAddr(r)))
-	k.attach(newWebSocket(ws, k))
+	k.attach(newWebSocket(ws, conn, k))
 	if !h.enter(k) { // drained meanwhile
 		k.t.close()
 		h.admission.leave(key)

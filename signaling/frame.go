@@ -35,7 +35,7 @@ type Push struct {
 }
 
 func (p *Push) wire(seq uint64) []byte {
-	b := newFrame(len(p.D) + len(p.Room) + len(p.Type) + 72)
+	b := newFrame(len(p.D) + len(p.Room) + len(p.Type) + 64)
 	return seal(protocol.AppendPush(b, protocol.Push{Type: p.Type, Seq: seq, Room: p.Room, From: p.From, Kind: p.Kind, D: p.D}))
 }
 

@@ -39,7 +39,7 @@ type Hub struct {
 	// Safe by themselves.
 	queued   atomic.Int64 // bytes in all outboxes
 	draining atomic.Bool
-	inputs   sync.Pool // of *[]byte: messages being read and handled
+	inputs   sync.Pool // of *input
 	scratch  sync.Pool // of *[]byte: frames written together
 	wg       sync.WaitGroup
 
@@ -74,7 +74,7 @@ func New(cfg Config) (*Hub, error) {
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.upgrader = newUpgrader(badHandshake)
 	h.admission = newAdmission(&h.cfg.Limits)
-	h.inputs.New = func() any { b := make([]byte, 0, 2<<10); return &b }
+	h.inputs.New = func() any { return &input{buf: make([]byte, 0, 2<<10)} }
 	h.scratch.New = func() any { b := make([]byte, 0, coalesceBytes); return &b }
 	h.route()
 	cfg.Bus.Handle(pushKind, h.receive)

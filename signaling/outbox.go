@@ -27,6 +27,7 @@ type outbox struct {
 	limits  *Limits
 	queued  *atomic.Int64 // bytes in all outboxes
 	scratch *sync.Pool    // of *[]byte with coalesceBytes
+	run     func()        // write, made a func value once instead of at each start
 
 	mu      sync.Mutex
 	waiting []item
@@ -128,7 +129,7 @@ func (o *outbox) addLocked(i item) {
 	o.queued.Add(int64(len(i.b)))
 	if !o.writing {
 		o.writing = true
-		go o.write()
+		go o.run()
 	}
 }
 

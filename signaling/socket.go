@@ -16,8 +16,12 @@ import (
 	"github.com/rondo-chat/rondo/protocol"
 )
 
-// maxOpenings is how often a client may try to open a session on one socket.
-const maxOpenings = 3
+const (
+	// maxOpenings is how often a client may try to open a session on one socket.
+	maxOpenings = 3
+	// rawFactor is how many bytes may come for each byte of messages.
+	rawFactor = 4
+)
 
 // Phases of a socket.
 const (
@@ -40,6 +44,7 @@ type socket struct {
 	req   *Request // until the session is open
 	dec   protocol.Decoder
 	pings ratelimit.Bucket // ping frames
+	raw   ratelimit.Bucket // bytes, headers of frames included
 	left  *peerClosed      // how the peer closed
 	gone  bool             // reading ended
 
@@ -70,7 +75,8 @@ func newSocket(h *Hub, key string, req *Request) *socket {
 
 func (k *socket) attach(t transport) {
 	k.t = t
-	k.out = outbox{t: t, limits: &k.hub.cfg.Limits, queued: &k.hub.queued, scratch: &k.hub.scratch}
+	k.out.t, k.out.limits, k.out.queued, k.out.scratch = t, &k.hub.cfg.Limits, &k.hub.queued, &k.hub.scratch
+	k.out.run = k.out.write
 }
 
 // keep copies what a session may need of its request, so that the rest can go.
@@ -97,16 +103,20 @@ func (k *socket) run() {
 	k.out.stop()
 }
 
+// input is a message being read and handled. Only sockets that have one hold it.
+type input struct {
+	buf []byte
+	msg protocol.Message
+}
+
 // open reads until a session is open; nil if there will be none.
 func (k *socket) open() *Session {
 	for range maxOpenings {
-		p := k.receive(k.hub.cfg.Limits.HelloBytes)
-		if p == nil {
+		k.t.wait()
+		s, ok := k.opening()
+		if !ok || k.closing() {
 			return nil
 		}
-		k.phase.Store(phaseOpening)
-		s := k.opening(*p)
-		k.hub.inputs.Put(p)
 		if s != nil {
 			k.req = nil
 			k.phase.Store(phaseOpen)
@@ -120,43 +130,50 @@ func (k *socket) open() *Session {
 	return nil
 }
 
-func (k *socket) opening(b []byte) *Session {
-	m, ok := k.decode(b)
-	if !ok {
-		return nil
+// opening handles one message before the session is open; ok is false if none came.
+func (k *socket) opening() (s *Session, ok bool) {
+	in := k.receive(k.hub.cfg.Limits.HelloBytes)
+	if in == nil {
+		return nil, false
 	}
+	defer k.hub.inputs.Put(in)
+	k.phase.Store(phaseOpening)
 	ctx := newLazyContext(k.hub.ctx, k.hub.cfg.Limits.Handler)
 	defer ctx.end()
-	switch m.Type {
+	switch in.msg.Type {
 	case protocol.TypeHello:
-		return k.hello(ctx, &m)
+		s = k.hello(ctx, &in.msg)
 	case protocol.TypeResume:
-		return k.resume(ctx, &m)
+		s = k.resume(ctx, &in.msg)
 	case protocol.TypeBye:
 		k.close(protocol.CloseBye, "bye")
 	default:
 		k.close(protocol.CloseProtocol, "protocol: hello or resume must come first")
 	}
-	return nil
+	return s, true
 }
 
 // serve reads and handles until the socket closes.
 func (k *socket) serve(s *Session) {
-	for {
-		p := k.receive(k.hub.cfg.Limits.MessageBytes)
-		if p == nil {
-			return
-		}
-		if m, ok := k.decode(*p); ok {
-			s.handle(k, &m)
-		}
-		k.hub.inputs.Put(p)
+	for ok := true; ok; {
+		k.t.wait()
+		ok = k.serveOne(s)
 	}
 }
 
-// receive returns the next message, in a buffer to be put back, or nil when the
-// socket is closing or closed.
-func (k *socket) receive(limit int) *[]byte {
+func (k *socket) serveOne(s *Session) bool {
+	in := k.receive(k.hub.cfg.Limits.MessageBytes)
+	if in == nil {
+		return false
+	}
+	s.handle(k, &in.msg)
+	k.hub.inputs.Put(in)
+	return true
+}
+
+// receive returns the next message, to be put back, or nil when the socket is
+// closing or closed.
+func (k *socket) receive(limit int) *input {
 	if k.closing() {
 		return nil
 	}
@@ -165,26 +182,26 @@ func (k *socket) receive(limit int) *[]byte {
 		k.lost(err)
 		return nil
 	}
+	if binary {
+		k.close(protocol.CloseProtocol, "protocol: binary message")
+	}
 	if k.closing() {
 		return nil
 	}
-	if binary {
-		k.close(protocol.CloseProtocol, "protocol: binary message")
-		return nil
-	}
-	p := k.hub.inputs.Get().(*[]byte)
-	*p, err = k.t.read((*p)[:0], limit)
-	if err == nil && !k.closing() {
-		k.heard()
-		k.hub.m.bytesIn.Add(float64(len(*p)))
-		return p
-	}
-	k.hub.inputs.Put(p)
-	if errors.Is(err, errTooBig) {
+	in := k.hub.inputs.Get().(*input)
+	in.buf, err = k.t.read(in.buf[:0], limit)
+	switch {
+	case errors.Is(err, errTooBig):
 		k.close(protocol.CloseTooBig, "too big")
-	} else if err != nil {
+	case err != nil:
 		k.lost(err)
+	default:
+		k.hub.m.bytesIn.Add(float64(len(in.buf)))
+		if !k.closing() && k.decode(in) {
+			return in
+		}
 	}
+	k.hub.inputs.Put(in)
 	return nil
 }
 
@@ -195,18 +212,19 @@ func (k *socket) lost(err error) {
 }
 
 // decode reads the envelope; a client whose message is malformed is closed.
-func (k *socket) decode(b []byte) (protocol.Message, bool) {
-	m, err := k.dec.Decode(b)
+func (k *socket) decode(in *input) bool {
+	var err error
+	in.msg, err = k.dec.Decode(in.buf)
 	if err == nil {
-		k.hub.m.receivedType(m.Type).Inc()
-		return m, true
+		k.hub.m.receivedType(in.msg.Type).Inc()
+		return true
 	}
 	if me, ok := errors.AsType[*protocol.MalformedError](err); ok {
 		k.close(protocol.CloseProtocol, "protocol: "+me.Reason)
 	} else {
 		k.close(protocol.CloseUTF8, "utf8")
 	}
-	return m, false
+	return false
 }
 
 // close begins to close: what waits goes out (not to a slow client), then the
@@ -270,11 +288,17 @@ func (k *socket) sendAway(spread time.Duration) {
 	k.close(protocol.CloseDrain, "drain")
 }
 
-// heard implements events: any byte is a sign of life.
-func (k *socket) heard() {
+// heard implements events: any byte is a sign of life. What no limit of a
+// session sees, such as frames without content, is bounded here.
+func (k *socket) heard(n int) {
 	k.lastIn.Store(int64(k.hub.clock()))
 	if k.watched.Load() {
 		k.wake()
+	}
+	rate := k.hub.cfg.Limits.Bytes
+	rate.PerSecond, rate.Burst = rawFactor*rate.PerSecond, rawFactor*rate.Burst
+	if ok, _ := k.raw.Take(time.Now(), float64(n), rate); !ok && k.t != nil {
+		k.close(protocol.CloseRateLimited, k.hub.retryReason())
 	}
 }
 

@@ -1,11 +1,13 @@
 package signaling
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -16,6 +18,9 @@ import (
 // transport is a connection that carries messages. One goroutine reads; write
 // gets whole frames and may be called beside it, one at a time.
 type transport interface {
+	// wait waits for something to read, or returns at once. It only saves
+	// memory: a goroutine that waits here has a small stack.
+	wait()
 	// next waits for a message to begin and tells whether it is binary. The
 	// error is *peerClosed after a close frame; after any error comes no more.
 	next() (binary bool, err error)
@@ -31,7 +36,7 @@ type transport interface {
 
 // events is what a transport tells beside messages, on the reading goroutine.
 type events interface {
-	heard()             // some bytes came
+	heard(n int)        // so many bytes came, of whatever
 	pinged(data string) // a ping frame came
 }
 
@@ -42,13 +47,17 @@ func (*peerClosed) Error() string { return "signaling: closed by the peer" }
 
 var errTooBig = errors.New("signaling: message too big")
 
-// upgrader makes WebSockets of requests that were let in. Buffers for writing
-// are pooled and hardly used, as frames are made here; compression stays off,
-// because no limit holds for what a compressed message becomes.
+// readBuffer is the buffer of a connection that waits: enough for several small
+// messages; large ones are read past it.
+const readBuffer = 1024
+
+// newUpgrader makes WebSockets of requests that were let in. Its ReadBufferSize
+// is zero because hijacker brings the buffer. Buffers for writing are pooled and
+// hardly used, as frames are made here; compression stays off, because no limit
+// holds for what a compressed message becomes.
 func newUpgrader(fail func(w http.ResponseWriter, status int, reason error)) *websocket.Upgrader {
 	return &websocket.Upgrader{
 		HandshakeTimeout: 5 * time.Second,
-		ReadBufferSize:   1024,
 		WriteBufferPool:  &sync.Pool{},
 		Subprotocols:     []string{protocol.Subprotocol},
 		CheckOrigin:      func(*http.Request) bool { return true }, // checked before, with an answer that says why
@@ -62,22 +71,69 @@ func newUpgrader(fail func(w http.ResponseWriter, status int, reason error)) *we
 // the connection below, one whole frame or several in one call, so that nothing
 // comes between.
 type webSocket struct {
-	ws  *websocket.Conn
-	net net.Conn
-	ev  events
-	msg io.Reader
+	ws   *websocket.Conn
+	conn *listening
+	msg  io.Reader
 }
 
-func newWebSocket(ws *websocket.Conn, ev events) *webSocket {
-	t := &webSocket{ws: ws, net: ws.NetConn(), ev: ev}
-	ws.SetPingHandler(func(data string) error { ev.heard(); ev.pinged(data); return nil })
-	ws.SetPongHandler(func(string) error { ev.heard(); return nil })
+func newWebSocket(ws *websocket.Conn, conn *listening, ev events) *webSocket {
+	t := &webSocket{ws: ws, conn: conn}
+	ws.SetPingHandler(func(data string) error { ev.pinged(data); return nil })
+	ws.SetPongHandler(func(string) error { return nil })
 	ws.SetCloseHandler(func(int, string) error { return nil }) // the socket answers, in its order
 	return t
 }
 
+// listening tells ev of every byte that comes over a connection, also of those
+// that make no message: frames without content cost time too.
+type listening struct {
+	net.Conn
+	ev    events
+	buf   *bufio.Reader // what the WebSocket reads from
+	ready *readiness    // nil where one cannot look, as with TLS
+}
+
+func (c *listening) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.ev.heard(n)
+	}
+	return n, err
+}
+
+// hijacker puts a listening connection under an upgrade.
+type hijacker struct {
+	http.ResponseWriter
+	conn *listening
+}
+
+// Hijack implements http.Hijacker.
+func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	h.conn.Conn = conn
+	h.conn.buf = bufio.NewReaderSize(h.conn, readBuffer)
+	if sc, ok := conn.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil { // without it reading just costs more memory
+			h.conn.ready = newReadiness(raw)
+		}
+	}
+	if rw.Reader.Buffered() == 0 { // else the upgrade must see what came too early
+		rw = bufio.NewReadWriter(h.conn.buf, rw.Writer)
+	}
+	return h.conn, rw, nil
+}
+
 // spoken reports whether the client offered a subprotocol that we speak.
 func spoken(ws *websocket.Conn) bool { return ws.Subprotocol() == protocol.Subprotocol }
+
+func (t *webSocket) wait() {
+	if t.conn.ready != nil && t.conn.buf.Buffered() == 0 {
+		t.conn.ready.wait()
+	}
+}
 
 func (t *webSocket) next() (binary bool, err error) {
 	kind, r, err := t.ws.NextReader()
@@ -98,9 +154,6 @@ func (t *webSocket) read(buf []byte, limit int) ([]byte, error) {
 		}
 		n, err := t.msg.Read(buf[len(buf):min(cap(buf), start+limit+1)])
 		buf = buf[:len(buf)+n]
-		if n > 0 {
-			t.ev.heard()
-		}
 		if len(buf)-start > limit {
 			return buf, errTooBig
 		}
@@ -114,10 +167,10 @@ func (t *webSocket) read(buf []byte, limit int) ([]byte, error) {
 }
 
 func (t *webSocket) write(b []byte) error {
-	_, err := t.net.Write(b)
+	_, err := t.conn.Write(b)
 	return err
 }
 
-func (t *webSocket) setDeadline(d time.Time) { _ = t.net.SetDeadline(d) } // fails only when closed
+func (t *webSocket) setDeadline(d time.Time) { _ = t.conn.SetDeadline(d) } // fails only when closed
 
-func (t *webSocket) close() { _ = t.net.Close() } // nobody is left to tell
+func (t *webSocket) close() { _ = t.conn.Close() } // nobody is left to tell
