@@ -25,8 +25,10 @@ func TestStrangersMeet(t *testing.T) {
 	if got := bo.inCall(""); got != room {
 		t.Fatalf("rooms %s and %s", room, got)
 	}
-	ann.watching()
-	bo.watching()
+	for _, p := range []*page{ann, bo} {
+		p.watching()
+		p.until(step, `probe.calls().then(c => c[0].audio > 10)`, "sound comes")
+	}
 	ann.say(bo, "hello from Ann")
 	bo.say(ann, "and hello from Bo")
 
@@ -41,14 +43,31 @@ func TestStrangersMeet(t *testing.T) {
 	}
 	ann.watching()
 	cy.watching()
-	bo.until(step, `!document.documentElement.dataset.room`, "the call is over for who was left")
+	bo.callOver()
 	ann.say(cy, "hello Cy")
 
 	ann.click("stop")
 	ann.view(step, "landing")
 	ann.until(step, `probe.pcs.every(pc => pc.connectionState === "closed")`, "no connection is left open")
 	ann.until(step, `[...document.querySelectorAll("video")].every(v => !v.srcObject || v.srcObject.getTracks().every(t => t.readyState === "ended"))`, "camera and microphone are off")
-	cy.until(step, `document.documentElement.dataset.room !== "`+second+`"`, "the call is over for the other")
+	cy.callOver()
+
+	// Those two who were left go on, and meet each other.
+	bo.click("next")
+	bo.view(step, "search")
+	cy.click("next")
+	third := bo.inCall(room)
+	if got := cy.inCall(second); got != third {
+		t.Fatalf("Bo is in %s, Cy in %s", third, got)
+	}
+	bo.watching()
+	cy.watching()
+}
+
+// callOver waits until the page knows that the other one has left.
+func (p *page) callOver() {
+	p.t.Helper()
+	p.until(step, `probe.pcs.length > 0 && probe.pcs.every(pc => pc.connectionState === "closed")`, "the call is over")
 }
 
 // TestRelayOnly: "hide my address" keeps to TURN, over each transport.

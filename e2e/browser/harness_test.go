@@ -140,7 +140,7 @@ func (b *browser) newPage(name string, o pageOptions) *page {
 		width, height = 390, 844
 		viewport = append(viewport, chromedp.EmulateMobile, chromedp.EmulateTouch)
 	}
-	script := strings.Replace(injected, "TRANSPORT", o.transport, 1)
+	script := strings.Replace(injected, "{{transport}}", o.transport, 1)
 	p.do(chromedp.EmulateViewport(width, height, viewport...),
 		chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 			_, err := cdp.Call(ctx, t, cdpage.AddScriptToEvaluateOnNewDocument, cdpage.AddScriptToEvaluateOnNewDocumentParams{Source: script})
@@ -245,7 +245,7 @@ func tryEval[T any](p *page, expression string) (T, error) {
 func (p *page) until(d time.Duration, expression, what string) {
 	p.t.Helper()
 	testenv.Eventually(p.t, d, func() bool {
-		ok, err := tryEval[bool](p, "!!("+expression+")")
+		ok, err := tryEval[bool](p, "Promise.resolve("+expression+").then(v => !!v)")
 		return err == nil && ok
 	}, "%s: %s", p.name, what)
 }

@@ -1,8 +1,8 @@
 // Runs before the page's own scripts: keeps the page's peer connections where the
 // test finds them, limits what a call may use, and makes the fake camera cheap.
-// TRANSPORT is "", "udp", "tcp" or "tls".
+// The transport is "", "udp", "tcp" or "tls".
 (() => {
-  const transport = "TRANSPORT";
+  const transport = "{{transport}}";
   const pcs = [];
   const fits = (url) => {
     const tls = url.startsWith("turns:"), tcp = url.includes("transport=tcp");

@@ -7,12 +7,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // Proxy passes TCP connections on and can let them die as networks do.
 type Proxy struct {
 	l     net.Listener
-	black atomic.Bool // swallow every byte, both ways
+	black atomic.Bool  // swallow every byte, both ways
+	last  atomic.Int64 // when a byte passed, Unix nanoseconds
 	wg    sync.WaitGroup
 
 	mu     sync.Mutex
@@ -55,6 +57,9 @@ func (p *Proxy) Blackhole() { p.black.Store(true) }
 
 // Open lets new bytes pass again.
 func (p *Proxy) Open() { p.black.Store(false) }
+
+// Quiet returns how long no byte has passed.
+func (p *Proxy) Quiet() time.Duration { return time.Since(time.Unix(0, p.last.Load())) }
 
 // Cut resets every connection: no close frame, no FIN.
 func (p *Proxy) Cut() {
@@ -103,6 +108,7 @@ func (p *Proxy) copy(to, from net.Conn) {
 			continue
 		}
 		if n > 0 {
+			p.last.Store(time.Now().UnixNano())
 			if _, err := to.Write(buf[:n]); err != nil {
 				return
 			}
