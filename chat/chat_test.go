@@ -73,12 +73,15 @@ func TestRefused(t *testing.T) {
 	want := `
 # HELP rondo_chat_reads_total Pages of history asked for. result: ok, refused or failed.
 # TYPE rondo_chat_reads_total counter
+rondo_chat_reads_total{result="failed"} 0
+rondo_chat_reads_total{result="ok"} 0
 rondo_chat_reads_total{result="refused"} 4
 # HELP rondo_chat_sends_total Messages sent. result: stored, repeated (a retry got the first answer), refused or failed.
 # TYPE rondo_chat_sends_total counter
-rondo_chat_sends_total{result="refused"} 9
-rondo_chat_sends_total{result="stored"} 1
 rondo_chat_sends_total{result="failed"} 2
+rondo_chat_sends_total{result="refused"} 9
+rondo_chat_sends_total{result="repeated"} 0
+rondo_chat_sends_total{result="stored"} 1
 `
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "rondo_chat_reads_total", "rondo_chat_sends_total"); err != nil {
 		t.Error(err)

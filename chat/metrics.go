@@ -29,6 +29,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Buckets: prometheus.ExponentialBuckets(16, 4, 6),
 		}),
 	}
+	for _, result := range []string{"stored", "repeated", "refused", "failed"} {
+		m.sendsTotal.WithLabelValues(result) // at 0 before the first event
+	}
+	for _, result := range []string{"ok", "refused", "failed"} {
+		m.readsTotal.WithLabelValues(result)
+	}
 	if reg != nil {
 		reg.MustRegister(m.sendsTotal, m.readsTotal, m.bytes)
 	}

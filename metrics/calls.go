@@ -1,6 +1,8 @@
 package metrics
 
 import (
+	"slices"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rondo-chat/rondo/protocol"
@@ -50,10 +52,35 @@ func NewCalls(reg prometheus.Registerer) *Calls {
 			"From the match to the first picture or sound of the other side, by path: direct, relay (either side) or unknown.",
 			0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 30),
 	}
+	c.zero()
 	if reg != nil {
 		reg.MustRegister(c.connected, c.failed, c.ended, c.setup, c.firstFrame)
 	}
 	return c
+}
+
+// zero makes the usual series, so that graphs and alerts see them at 0 before
+// the first event.
+func (c *Calls) zero() {
+	for _, local := range candidates() {
+		relays := []string{none}
+		if local == "relay" {
+			relays = transports()
+		}
+		for _, remote := range candidates() {
+			for _, relay := range relays {
+				c.connected.WithLabelValues(local, remote, "udp", relay)
+			}
+		}
+	}
+	for _, r := range append(reasons(), other, none) {
+		c.failed.WithLabelValues(r)
+		c.ended.WithLabelValues(r)
+	}
+	for _, path := range []string{"direct", "relay"} {
+		c.setup.WithLabelValues(path)
+		c.firstFrame.WithLabelValues(path)
+	}
 }
 
 // Observe counts a report. A state that does not exist is bad_request; any other
@@ -83,34 +110,39 @@ func observe(h *prometheus.HistogramVec, path string, ms int64) {
 	}
 }
 
-// The following return their argument if it is one of the values listed, else
-// other, and none for the empty string.
+// The values of the labels, besides other and none.
 
-func candidate(s string) string {
-	return oneOf(s, "host", "srflx", "prflx", "relay")
+func candidates() []string { return []string{"host", "srflx", "prflx", "relay"} }
+
+// transports are how a relay is reached; a pair of candidates has the first two.
+func transports() []string { return []string{"udp", "tcp", "tls"} }
+
+func reasons() []string {
+	return []string{"ice-timeout", "ice-disconnected", "dtls", "media-denied", "no-turn", "peer-left"}
 }
 
-func transport(s string) string { return oneOf(s, "udp", "tcp") }
+// The following return their argument if it is one of the values listed, none
+// for the empty string, and else other.
+
+func candidate(s string) string { return oneOf(s, candidates()) }
+
+func transport(s string) string { return oneOf(s, transports()[:2]) }
 
 func relayProtocol(local, s string) string {
 	if local != "relay" {
 		return none
 	}
-	return oneOf(s, "udp", "tcp", "tls")
+	return oneOf(s, transports())
 }
 
-func reason(s string) string {
-	return oneOf(s, "ice-timeout", "ice-disconnected", "dtls", "media-denied", "no-turn", "peer-left")
-}
+func reason(s string) string { return oneOf(s, reasons()) }
 
-func oneOf(s string, values ...string) string {
+func oneOf(s string, values []string) string {
 	if s == "" {
 		return none
 	}
-	for _, v := range values {
-		if s == v {
-			return v
-		}
+	if i := slices.Index(values, s); i >= 0 {
+		return values[i]
 	}
 	return other
 }

@@ -89,7 +89,7 @@ func TestCalls(t *testing.T) {
 			}
 		}
 	}
-	if !maps.Equal(sums, map[string]float64{"direct": 0.612, "unknown": 120}) {
+	if !maps.Equal(sums, map[string]float64{"direct": 0.612, "relay": 0, "unknown": 120}) {
 		t.Errorf("times to the first frame: %v", sums)
 	}
 }

@@ -29,12 +29,30 @@ func newMetrics(reg prometheus.Registerer, seats func() float64) *metrics {
 		retries: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "rondo_rooms_conflicts_total", Help: "Changes that had to be tried again because another node changed the room first."}),
 	}
+	m.zero()
 	if reg != nil {
 		reg.MustRegister(m.openedTotal, m.endedTotal, m.joinsTotal, m.leavesTotal, m.runsTotal, m.retries,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "rondo_rooms_seats", Help: "Seats taken by sessions of this node, as of the last lease renewal."}, seats))
 	}
 	return m
+}
+
+// zero makes the series, so that graphs and alerts see them at 0 before the first
+// event.
+func (m *metrics) zero() {
+	for _, kind := range []Kind{Matched, Named} {
+		m.openedTotal.WithLabelValues(string(kind))
+		for _, reason := range []string{"left", string(ReasonLost)} {
+			m.leavesTotal.WithLabelValues(string(kind), reason)
+		}
+	}
+	m.endedTotal.WithLabelValues(string(Matched), "left")
+	m.endedTotal.WithLabelValues(string(Matched), string(ReasonLost))
+	m.endedTotal.WithLabelValues(string(Named), string(ReasonExpired))
+	for _, result := range []string{"ok", "not_found", "room_full", "passcode", "rate_limited", "unavailable", "other"} {
+		m.joinsTotal.WithLabelValues(result)
+	}
 }
 
 func (m *metrics) opened(room Room) { m.openedTotal.WithLabelValues(string(room.Kind)).Inc() }

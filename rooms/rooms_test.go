@@ -517,14 +517,23 @@ func TestMetrics(t *testing.T) {
 # HELP rondo_rooms_ended_total Rooms whose end this node brought about. reason: left, lost (a node died) or expired (was empty).
 # TYPE rondo_rooms_ended_total counter
 rondo_rooms_ended_total{kind="matched",reason="left"} 1
+rondo_rooms_ended_total{kind="matched",reason="lost"} 0
+rondo_rooms_ended_total{kind="named",reason="expired"} 0
 # HELP rondo_rooms_joins_total Attempts to join a named room. result: ok, not_found, room_full, passcode, rate_limited, unavailable or other.
 # TYPE rondo_rooms_joins_total counter
 rondo_rooms_joins_total{result="not_found"} 1
 rondo_rooms_joins_total{result="ok"} 1
+rondo_rooms_joins_total{result="other"} 0
+rondo_rooms_joins_total{result="passcode"} 0
+rondo_rooms_joins_total{result="rate_limited"} 0
 rondo_rooms_joins_total{result="room_full"} 1
+rondo_rooms_joins_total{result="unavailable"} 0
 # HELP rondo_rooms_leaves_total Members that this node took out of rooms. reason: left or lost (their node died, or no session held the seat).
 # TYPE rondo_rooms_leaves_total counter
 rondo_rooms_leaves_total{kind="matched",reason="left"} 2
+rondo_rooms_leaves_total{kind="matched",reason="lost"} 0
+rondo_rooms_leaves_total{kind="named",reason="left"} 0
+rondo_rooms_leaves_total{kind="named",reason="lost"} 0
 # HELP rondo_rooms_opened_total Rooms made by this node.
 # TYPE rondo_rooms_opened_total counter
 rondo_rooms_opened_total{kind="matched"} 1

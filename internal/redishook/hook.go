@@ -28,6 +28,7 @@ var _ redis.Hook = (*Hook)(nil)
 // nothing). It is called once for a registry and a client.
 func Attach(client redis.UniversalClient, reg prometheus.Registerer) *Hook {
 	h := newHook()
+	h.zero()
 	if reg != nil {
 		reg.MustRegister(h.seconds, h.errors, h.dials, newPool(client.PoolStats))
 		client.AddHook(h)
@@ -51,6 +52,19 @@ func newHook() *Hook {
 			Help: "Connections opened to Redis. result: ok or error.",
 		}, []string{"result"}),
 	}
+}
+
+// zero makes the usual series, so that graphs and alerts see them at 0 before
+// the first event.
+func (h *Hook) zero() {
+	for _, class := range []string{"script", "publish", "read", "write", "pipeline"} {
+		h.seconds.WithLabelValues(class)
+		for _, kind := range []string{"timeout", "network", "server"} {
+			h.errors.WithLabelValues(class, kind)
+		}
+	}
+	h.dials.WithLabelValues("ok")
+	h.dials.WithLabelValues("error")
 }
 
 // DialHook implements redis.Hook.
