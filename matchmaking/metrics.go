@@ -15,6 +15,7 @@ type metrics struct {
 	oldest    *prometheus.GaugeVec
 	enters    *prometheus.CounterVec
 	rejects   prometheus.Counter
+	strays    prometheus.Counter
 	matches   *prometheus.CounterVec
 	wait      *prometheus.HistogramVec
 	confirm   prometheus.Histogram
@@ -42,6 +43,7 @@ func newMetrics(reg prometheus.Registerer, pools []*pool) (*metrics, error) {
 		oldest:    gauge("oldest_wait_seconds", "Age of the oldest search of this node in the pool.", "pool"),
 		enters:    counter("enter_total", "Calls that brought a search into the queue, by what came of them.", "result"),
 		rejects:   prometheus.NewCounter(prometheus.CounterOpts{Name: "rondo_match_candidate_rejects_total", Help: "Tickets that fitted but were of excluded people."}),
+		strays:    prometheus.NewCounter(prometheus.CounterOpts{Name: "rondo_match_strays_total", Help: "Entries without a ticket that were found in the queue and removed; there should be none."}),
 		matches:   counter("matches_total", "Matches whose offerer is on this node, by the reach at which it was found.", "pool", "reach"),
 		wait:      prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "rondo_match_wait_seconds", Help: "From the start of a search to its match, for each person.", Buckets: []float64{.001, .005, .02, .1, .5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 900}}, []string{"pool"}),
 		confirm:   prometheus.NewHistogram(prometheus.HistogramOpts{Name: "rondo_match_confirm_seconds", Help: "From proposal to match.", Buckets: []float64{.0005, .001, .002, .005, .01, .025, .05, .1, .25, .5, 1, 2, 5}}),
@@ -60,7 +62,7 @@ func newMetrics(reg prometheus.Registerer, pools []*pool) (*metrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.waiting, m.oldest, m.enters, m.rejects, m.matches, m.wait, m.confirm, m.proposals,
+	for _, c := range []prometheus.Collector{m.waiting, m.oldest, m.enters, m.rejects, m.strays, m.matches, m.wait, m.confirm, m.proposals,
 		m.declines, m.requeued, m.reentered, m.abandoned, m.ghosts, m.sweeps, m.notes, m.calls, m.failures} {
 		errs = append(errs, reg.Register(c))
 	}
@@ -99,6 +101,7 @@ func (m *metrics) entered(r Result, err error) {
 	if err == nil {
 		result = map[Outcome]string{Listed: "listed", Proposed: "proposed", Stale: "stale", Used: "used"}[r.Outcome]
 		m.rejects.Add(float64(r.Rejected))
+		m.strays.Add(float64(r.Strays))
 	}
 	m.enters.WithLabelValues(result).Inc()
 }

@@ -125,6 +125,7 @@ type Result struct {
 	Since    time.Time // Listed: the ticket's place
 	Waiting  int       // Listed: how many search in the pool
 	Rejected int       // how many were looked at and excluded
+	Strays   int       // entries without a ticket that were found and removed; there should be none
 	Pair     Pair      // Proposed
 }
 

@@ -1,0 +1,135 @@
+-- Proposes the oldest listed ticket that fits, or lists this one.
+-- KEYS[1]  index      KEYS[2]  tickets    KEYS[3]  matches    KEYS[4]  due    KEYS[5]  nodes
+-- ARGV[1]  session    ARGV[2]  epoch      ARGV[3]  since, "": now or as it is
+-- ARGV[4]  user       ARGV[5]  node       ARGV[6]  data
+-- ARGV[7]  match, if there is one
+-- ARGV[8]  deadline of a proposal, us from now
+-- ARGV[9]  how many entries to look at per term
+-- ARGV[10] how far back a place may be, us
+-- ARGV[11] how long a node's first lease lasts, us
+-- ARGV[12] how long a decided match is remembered, us
+-- ARGV[13] offered terms, each but the last with "\n" behind it
+-- ARGV[14] sought terms, likewise
+-- ARGV[15] users to exclude, each with "\n" before and behind it
+-- returns  {"LISTED", since, number of tickets, rejected, strays}
+--          {"PROPOSED", match, session0, ticket0, session1, ticket1, rejected, strays}; 0 is the one who waited
+--          {"STALE"}: a ticket with a greater epoch is there      {"USED"}: the match's id was used before
+local index, tickets, matches, due, nodes = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local session, epoch, since = ARGV[1], ARGV[2], ARGV[3]
+local match, look, exclude = ARGV[7], tonumber(ARGV[9]), ARGV[15]
+local now = clock()
+
+-- What is there of this session?
+local own, undo0, undo1 = redis.call('HGET', tickets, session), nil, nil
+local undo
+if own and string.sub(own, 1, 1) == '#' then
+  undo = string.sub(own, 2)
+  local record = redis.call('HGET', matches, undo)
+  if record and string.sub(record, 1, 1) == 'P' then
+    local _, session0, ticket0, session1, ticket1 = sides(record)
+    local had = string.sub(session0 == session and ticket0 or ticket1, 1, 16)
+    if had > epoch then
+      return {'STALE'}
+    elseif had == epoch then
+      return {'PROPOSED', undo, session0, ticket0, session1, ticket1, 0, 0}
+    end
+    undo0, undo1 = session0, session1
+  end
+  own = false
+elseif is_ticket(own) then
+  if string.sub(own, 1, 16) > epoch then
+    return {'STALE'}
+  end
+  if since == '' and string.sub(own, 1, 16) == epoch then
+    since = string.sub(own, 18, 33)
+  end
+else
+  own = false
+end
+if since == '' or since > now then
+  since = now
+else
+  local oldest = moved(now, -tonumber(ARGV[10]))
+  if since < oldest then
+    since = oldest
+  end
+end
+
+-- The oldest that fits: the least "<since>\0<session>\0<user>" of all terms.
+local found, found_session, found_ticket
+local rejected, strays = 0, 0
+repeat
+  found = nil
+  local found_term
+  for term in string.gmatch(ARGV[14], '[^\n]+') do
+    local low, high, from = '[' .. term .. '\0', '(' .. term .. '\1', #term + 2
+    local at, n, done = 0, 1, false
+    repeat
+      local page = redis.call('ZRANGEBYLEX', index, low, high, 'LIMIT', at, n)
+      done = #page < n
+      for i = 1, #page do
+        local entry = string.sub(page[i], from)
+        if found and entry >= found then
+          done = true
+          break
+        end
+        local cut = string.find(entry, '\0', 18, true)
+        local who = string.sub(entry, 18, cut - 1)
+        if who ~= session then
+          if string.find(exclude, '\n' .. string.sub(entry, cut + 1) .. '\n', 1, true) then
+            rejected = rejected + 1
+          else
+            found, found_session, found_term, done = entry, who, term, true
+            break
+          end
+        end
+      end
+      at = at + n
+      n = math.min(at == 1 and 7 or at == 8 and 24 or 128, look - at)
+    until done or n <= 0
+  end
+  if found then
+    found_ticket = redis.call('HGET', tickets, found_session)
+    if not is_ticket(found_ticket) or string.sub(found_ticket, 18, 33) ~= string.sub(found, 1, 16) then
+      -- An entry without its ticket; there should be none. It goes, and the search begins anew.
+      redis.call('ZREM', index, found_term .. '\0' .. found)
+      strays = strays + 1
+      found_ticket = nil
+    end
+  end
+until not found or found_ticket or strays == 16
+local ticket = table.concat({epoch, since, ARGV[4], ARGV[5], ARGV[6], ARGV[13]}, '\n')
+
+-- Nothing is written above this line but the removal of strays.
+if found_ticket then
+  local deadline = moved(now, ARGV[8])
+  local record = 'P' .. deadline .. '\1' .. found_session .. '\1' .. found_ticket .. '\1' .. session .. '\1' .. ticket
+  if redis.call('HSETNX', matches, match, record) == 0 then
+    return {'USED'}
+  end
+  if undo0 then
+    decide(tickets, matches, due, undo, 'X', undo0, undo1, moved(now, ARGV[12]))
+  end
+  if own then
+    redis.call('ZREM', index, unpack(entries(session, own)))
+  end
+  redis.call('ZREM', index, unpack(entries(found_session, found_ticket)))
+  redis.call('HSET', tickets, session, '#' .. match, found_session, '#' .. match)
+  redis.call('ZADD', due, deadline, match)
+  return {'PROPOSED', match, found_session, found_ticket, session, ticket, rejected, strays}
+end
+
+if undo0 then
+  decide(tickets, matches, due, undo, 'X', undo0, undo1, moved(now, ARGV[12]))
+end
+if own then
+  redis.call('ZREM', index, unpack(entries(session, own)))
+end
+local list, args = entries(session, ticket), {}
+for i = 1, #list do
+  args[2 * i - 1], args[2 * i] = '0', list[i]
+end
+redis.call('HSET', tickets, session, ticket)
+redis.call('ZADD', index, unpack(args))
+redis.call('ZADD', nodes, 'NX', moved(now, ARGV[11]), ARGV[5])
+return {'LISTED', since, redis.call('HLEN', tickets), rejected, strays}

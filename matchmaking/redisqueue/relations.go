@@ -1,0 +1,90 @@
+package redisqueue
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/rondo-chat/rondo/internal/rediscall"
+	"github.com/rondo-chat/rondo/matchmaking"
+	"github.com/rondo-chat/rondo/protocol"
+)
+
+// Relations is a matchmaking.Relations. A person's relations are two sorted
+// sets, by time, under one hash tag:
+//
+//	people:{<user>}:blocked   who blocked them or was blocked by them
+//	people:{<user>}:recent    with whom they were together
+//
+// What concerns two people is written to both, which may lie on two servers: a
+// write that fails between them may be repeated. Times are the node's: a
+// clock that is off makes partners recent for so much longer or shorter.
+type Relations struct{ cfg Config }
+
+var _ matchmaking.Relations = (*Relations)(nil)
+
+// NewRelations makes Relations. It does not connect.
+func NewRelations(cfg Config) (*Relations, error) {
+	if err := cfg.Validate("matchmaking/redisqueue"); err != nil {
+		return nil, err
+	}
+	return &Relations{cfg}, nil
+}
+
+func (r *Relations) key(u protocol.UserID, what string) string {
+	return r.cfg.Prefix + "people:{" + string(u) + "}:" + what
+}
+
+// Block implements matchmaking.Relations.
+func (r *Relations) Block(ctx context.Context, user, other protocol.UserID) error {
+	return r.note(ctx, "blocked", user, other, matchmaking.BlockKeep, matchmaking.BlockTTL)
+}
+
+// Part implements matchmaking.Relations.
+func (r *Relations) Part(ctx context.Context, a, b protocol.UserID) error {
+	return r.note(ctx, "recent", a, b, matchmaking.RecentKeep, matchmaking.RecentTTL)
+}
+
+// note adds each to the other's set, of which the newest keep stay.
+func (r *Relations) note(ctx context.Context, what string, a, b protocol.UserID, keep int64, ttl time.Duration) error {
+	ctx, cancel := r.cfg.Deadline(ctx)
+	defer cancel()
+	now := float64(time.Now().UnixMilli())
+	_, err := r.cfg.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, pair := range [][2]protocol.UserID{{a, b}, {b, a}} {
+			key := r.key(pair[0], what)
+			p.ZAdd(ctx, key, redis.Z{Score: now, Member: string(pair[1])})
+			p.ZRemRangeByRank(ctx, key, 0, -keep-1)
+			p.PExpire(ctx, key, ttl)
+		}
+		return nil
+	})
+	return rediscall.Error(err)
+}
+
+// Exclusions implements matchmaking.Relations.
+func (r *Relations) Exclusions(ctx context.Context, u protocol.UserID) (matchmaking.Exclusions, error) {
+	ctx, cancel := r.cfg.Deadline(ctx)
+	defer cancel()
+	var hard, recent *redis.StringSliceCmd
+	_, err := r.cfg.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		hard = p.ZRevRange(ctx, r.key(u, "blocked"), 0, matchmaking.BlockKeep-1)
+		recent = p.ZRevRangeByScore(ctx, r.key(u, "recent"), &redis.ZRangeBy{
+			Max: "+inf", Min: strconv.FormatInt(time.Now().Add(-matchmaking.RecentTTL).UnixMilli(), 10), Count: matchmaking.RecentKeep})
+		return nil
+	})
+	if err != nil {
+		return matchmaking.Exclusions{}, rediscall.Error(err)
+	}
+	return matchmaking.Exclusions{Hard: users(hard.Val()), Recent: users(recent.Val())}, nil
+}
+
+func users(ids []string) []protocol.UserID {
+	var list []protocol.UserID
+	for _, id := range ids {
+		list = append(list, protocol.UserID(id))
+	}
+	return list
+}
