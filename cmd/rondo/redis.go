@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -86,4 +87,14 @@ func checkSharedSecret(ctx context.Context, client redis.UniversalClient, prefix
 			"(after a planned change of the secret, delete the Redis key %s)", key)
 	}
 	return nil
+}
+
+// redisLog sends what go-redis has to say to the program's log. It repeats
+// itself at every failed dial, so it is kept for debugging: failures are counted
+// in rondo_redis_ metrics and logged by who suffers from them.
+type redisLog struct{ log *slog.Logger }
+
+// Printf implements go-redis's logger.
+func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
+	l.log.DebugContext(ctx, "redis: "+fmt.Sprintf(format, v...))
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/rondo-chat/rondo/internal/rediscall"
 	"github.com/rondo-chat/rondo/internal/redishook"
 	"github.com/rondo-chat/rondo/matchmaking"
+	"github.com/rondo-chat/rondo/matchmaking/redisqueue"
 	"github.com/rondo-chat/rondo/metrics"
 	"github.com/rondo-chat/rondo/protocol"
 	"github.com/rondo-chat/rondo/rooms"
@@ -157,9 +158,6 @@ func (n *node) openDrivers(ctx context.Context, sc *server.Config) error {
 		sc.Chat, err = chat.NewMemory(chat.Retention{})
 		return err
 	}
-	if sc.Queue == nil {
-		return errors.New("redis: matchmaking over Redis is not in this build yet")
-	}
 	client, err := openRedis(ctx, n.cfg.Redis)
 	if err != nil {
 		return err
@@ -168,6 +166,7 @@ func (n *node) openDrivers(ctx context.Context, sc *server.Config) error {
 	if err := checkSharedSecret(ctx, client, n.cfg.RedisPrefix, n.signer.Fingerprint()); err != nil {
 		return err
 	}
+	redis.SetLogger(redisLog{n.log})
 	redishook.Attach(client, n.metrics.Registerer())
 	n.health.AddCheck("redis", func(ctx context.Context) error { return client.Ping(ctx).Err() })
 	return n.openRedisDrivers(client, sc)
@@ -179,7 +178,12 @@ func (n *node) openRedisDrivers(client redis.UniversalClient, sc *server.Config)
 	if sc.Bus, err = redisbus.New(redisbus.Config{Client: client, Node: n.id, Prefix: n.cfg.RedisPrefix, Logger: n.log, Registerer: reg}); err != nil {
 		return err
 	}
-	// QUEUE-PENDING
+	if sc.Queue, err = redisqueue.New(redisqueue.Config{Config: common}); err != nil {
+		return err
+	}
+	if sc.Relations, err = redisqueue.NewRelations(redisqueue.Config{Config: common}); err != nil {
+		return err
+	}
 	if sc.Rooms, err = roomsredis.New(roomsredis.Config{Config: common}); err != nil {
 		return err
 	}
