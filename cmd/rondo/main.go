@@ -25,6 +25,7 @@ func main() {
 const usage = `Rondo lets people meet in a browser call.
 
   rondo [flags]            run the server (rondo --help lists the flags)
+  rondo doctor [flags]     check that calls can work: each way to a running server
   rondo health [flags]     exit 0 if the server answers that it is ready
   rondo secret --file F    make the secret that several nodes share, if F is not there yet
   rondo version            print the version
@@ -45,6 +46,8 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int 
 	switch command {
 	case "serve":
 		err = serve(ctx, args, env, stdout, stderr)
+	case "doctor":
+		err = doctor(ctx, args, stdout)
 	case "health":
 		err = health(ctx, args, env, stdout)
 	case "secret":
