@@ -574,8 +574,10 @@ func TestCloseTellsEverybody(t *testing.T) {
 	a.hello("Ann")
 	b.hello("Bo")
 	r.drop(b) // one is away
-	go a.closes(protocol.CloseDrain, "drain")
-	if err := r.hub.Close(); err != nil {
+	closed := make(chan error)
+	go func() { closed <- r.hub.Close() }()
+	a.closes(protocol.CloseDrain, "drain")
+	if err := <-closed; err != nil {
 		t.Fatal(err)
 	}
 	r.sees("opened opened away closed(shutdown) closed(shutdown)")
