@@ -66,7 +66,7 @@ type Config struct {
 	// Servers are other STUN and TURN servers that clients are told of.
 	Servers []ExternalServer
 	// ExternalOnly leaves the embedded server out: nothing listens, clients are
-	// told of Servers only.
+	// told of Servers only, or, without any, of none.
 	ExternalOnly bool
 
 	// Logger gets few lines, none about single clients above Debug. Default: none.
@@ -142,9 +142,6 @@ func (c *Config) validate() error {
 		if err := s.validate(); err != nil {
 			return err
 		}
-	}
-	if c.ExternalOnly && len(c.Servers) == 0 {
-		return errors.New("neither the embedded server nor another one")
 	}
 	return nil
 }

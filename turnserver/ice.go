@@ -29,13 +29,10 @@ func (e ExternalServer) validate() error {
 	if len(e.URLs) == 0 {
 		return errors.New("an external server without URL")
 	}
-	turn := false
 	for _, u := range e.URLs {
 		scheme, rest, _ := strings.Cut(u, ":")
 		switch scheme {
-		case "turn", "turns":
-			turn = true
-		case "stun", "stuns":
+		case "turn", "turns", "stun", "stuns":
 		default:
 			return fmt.Errorf("external server %q: want a stun:, stuns:, turn: or turns: URL", u)
 		}
@@ -49,17 +46,22 @@ func (e ExternalServer) validate() error {
 			return fmt.Errorf("external server %q: %w", e.URLs[0], err)
 		}
 	}
-	if turn && !minted && (e.Username == "" || e.Credential == "") {
+	if e.turn() && !minted && (e.Username == "" || e.Credential == "") {
 		return fmt.Errorf("external server %q: TURN needs a username and credential, or a secret", e.URLs[0])
 	}
 	return nil
+}
+
+// turn reports whether it is more than a STUN server.
+func (e ExternalServer) turn() bool {
+	return slices.ContainsFunc(e.URLs, func(u string) bool { return strings.HasPrefix(u, "turn") })
 }
 
 // ICE returns what a client of the session needs for its peer connections: the
 // embedded server first, then the others, with fresh credentials. The policy is
 // "relay" when Policy.Mode lets relays reach only relays, else "all".
 func (s *Server) ICE(session protocol.SessionID, now time.Time) protocol.ICE {
-	ice := protocol.ICE{TTLMS: s.cfg.CredentialTTL.Milliseconds(), Policy: "all"}
+	ice := protocol.ICE{Servers: []protocol.ICEServer{}, TTLMS: s.cfg.CredentialTTL.Milliseconds(), Policy: "all"}
 	if s.policyConfig().Mode == ModeRelayOnly {
 		ice.Policy = "relay"
 	}
@@ -118,6 +120,14 @@ func appendOnce(list []string, v string) []string {
 
 // hostWarnings says what is wrong with the URLs that clients get.
 func (c *Config) hostWarnings() (list []string) {
+	if c.ExternalOnly {
+		for _, e := range c.Servers {
+			if e.turn() {
+				return nil
+			}
+		}
+		return []string{"TURN: the embedded server is off and no other TURN server is set: people behind strict firewalls or NATs cannot call."}
+	}
 	if !c.tls() {
 		return nil
 	}

@@ -101,8 +101,8 @@ func New(cfg Config) (*Server, error) {
 	}
 	if !cfg.ExternalOnly {
 		s.relayAddrs, s.warnings = relayAddrs(cfg.external(), own)
-		s.warnings = append(s.warnings, cfg.hostWarnings()...)
 	}
+	s.warnings = append(s.warnings, cfg.hostWarnings()...)
 	for _, r := range s.relayAddrs {
 		s.ports[familyOf(r.public)] = newPorts(r, cfg.RelayPorts)
 	}
@@ -125,13 +125,11 @@ func (s *Server) Start() error {
 	if s.state != stateNew {
 		return errors.New("turnserver: started or closed before")
 	}
-	if s.cfg.ExternalOnly {
-		s.state = stateRunning
-		return nil
-	}
-	if err := s.startLocked(); err != nil {
-		s.closeListeners()
-		return fmt.Errorf("turnserver: %w", err)
+	if !s.cfg.ExternalOnly {
+		if err := s.startLocked(); err != nil {
+			s.closeListeners()
+			return fmt.Errorf("turnserver: %w", err)
+		}
 	}
 	s.state = stateRunning
 	for _, w := range s.warnings {
