@@ -31,7 +31,6 @@ type HealthConfig struct {
 type Health struct {
 	cfg      HealthConfig
 	draining atomic.Bool
-	failing  *prometheus.GaugeVec
 
 	turn chan struct{} // holds one token: who has it may run the checks
 
@@ -52,20 +51,41 @@ func NewHealth(cfg HealthConfig) *Health {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	h := &Health{cfg: cfg, turn: make(chan struct{}, 1), checks: map[string]func(context.Context) error{}, failing: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "rondo_health_failing",
-		Help: "1 if the readiness check failed when it was last asked for, else 0. check: the parts of this installation.",
-	}, []string{"check"})}
+	h := &Health{cfg: cfg, turn: make(chan struct{}, 1), checks: map[string]func(context.Context) error{}}
 	if cfg.Registerer != nil {
-		cfg.Registerer.MustRegister(h.failing, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "rondo_health_draining", Help: "1 while this node takes no new work because it is going to stop.",
-		}, h.drainingValue))
+		cfg.Registerer.MustRegister(collector{h,
+			prometheus.NewDesc("rondo_health_failing", "1 if the readiness check fails, else 0. check: the parts of this installation.", []string{"check"}, nil),
+			prometheus.NewDesc("rondo_health_draining", "1 while this node takes no new work because it is going to stop.", nil, nil)})
 	}
 	return h
 }
 
-func (h *Health) drainingValue() float64 {
-	if h.draining.Load() {
+// collector asks a Health at each scrape, so that an alert needs nobody who
+// polls /readyz.
+type collector struct {
+	h                 *Health
+	failing, draining *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (c collector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- c.failing
+	ch <- c.draining
+}
+
+// Collect implements prometheus.Collector. It takes no longer than the checks'
+// common timeout.
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	failing := c.h.Failing(context.Background())
+	checks, _ := c.h.stale()
+	for name := range checks {
+		ch <- prometheus.MustNewConstMetric(c.failing, prometheus.GaugeValue, number(slices.Contains(failing, name)), name)
+	}
+	ch <- prometheus.MustNewConstMetric(c.draining, prometheus.GaugeValue, number(c.h.draining.Load()))
+}
+
+func number(b bool) float64 {
+	if b {
 		return 1
 	}
 	return 0
@@ -77,7 +97,6 @@ func (h *Health) AddCheck(name string, check func(ctx context.Context) error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.checks[name], h.at = check, time.Time{}
-	h.failing.WithLabelValues(name).Set(0)
 }
 
 // Drain makes the process not ready, for good.
@@ -155,13 +174,11 @@ func (h *Health) note(failed map[string]error) {
 	for name, err := range failed {
 		if before[name] == nil {
 			h.cfg.Logger.Warn("not ready", "check", name, "error", err)
-			h.failing.WithLabelValues(name).Set(1)
 		}
 	}
 	for name := range before {
 		if failed[name] == nil {
 			h.cfg.Logger.Info("ready again", "check", name)
-			h.failing.WithLabelValues(name).Set(0)
 		}
 	}
 }

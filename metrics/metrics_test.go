@@ -171,9 +171,23 @@ func TestHealth(t *testing.T) {
 		want(200, false) // a moment ago it was well
 		pass(time.Second)
 		want(503, false, "redis")
-		if got := testutil.ToFloat64(h.failing.WithLabelValues("redis")); got != 1 {
-			t.Errorf("rondo_health_failing is %v", got)
+		wantMetrics := func(redis, slow, draining string) {
+			t.Helper()
+			want := `# HELP rondo_health_draining 1 while this node takes no new work because it is going to stop.
+# TYPE rondo_health_draining gauge
+rondo_health_draining ` + draining + `
+# HELP rondo_health_failing 1 if the readiness check fails, else 0. check: the parts of this installation.
+# TYPE rondo_health_failing gauge
+rondo_health_failing{check="bus"} 0
+rondo_health_failing{check="redis"} ` + redis + "\n"
+			if slow != "" {
+				want += `rondo_health_failing{check="slow"} ` + slow + "\n"
+			}
+			if err := testutil.GatherAndCompare(reg, strings.NewReader(want)); err != nil {
+				t.Error(err)
+			}
 		}
+		wantMetrics("1", "", "0")
 		h.AddCheck("slow", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 		start := time.Now()
 		want(503, false, "redis", "slow")
@@ -183,10 +197,13 @@ func TestHealth(t *testing.T) {
 		h.AddCheck("slow", func(context.Context) error { return nil })
 		broken.Store(false)
 		want(200, false)
-		if got := testutil.ToFloat64(h.failing.WithLabelValues("redis")); got != 0 {
-			t.Errorf("rondo_health_failing is %v", got)
-		}
+		pass(time.Second)
+		broken.Store(true)
+		wantMetrics("1", "0", "0") // a scrape asks, where nobody else does
+		pass(time.Second)
+		broken.Store(false)
 		h.Drain()
+		wantMetrics("0", "0", "1")
 		want(503, true)
 		w := httptest.NewRecorder()
 		h.Healthz(w, httptest.NewRequest("GET", "/healthz", nil))
