@@ -22,13 +22,15 @@ const crowd = 1001
 // only the odd one waits.
 func TestThousandAtOnce(t *testing.T) {
 	services(t, func(t *testing.T, nodes []*lab.Node) {
+		began := time.Now()
 		clients := dialCrowd(t, nodes)
+		t.Logf("connected after %v", time.Since(began).Round(time.Millisecond))
 		met := &meetings{of: make([][]client.Found, crowd)}
 		var wg sync.WaitGroup
 		for i, c := range clients {
 			wg.Go(func() { met.watch(t, i, c) })
 		}
-		began := time.Now()
+		began = time.Now()
 		askAll(t, clients)
 		testenv.Eventually(t, 90*time.Second, func() bool { return met.people() >= crowd-1 },
 			"%d people in a call; is %s", crowd-1, lateString(met.people))
@@ -36,8 +38,10 @@ func TestThousandAtOnce(t *testing.T) {
 
 		left := met.check(t)
 		checkLeftOver(t, clients[left], nodes)
+		began = time.Now()
 		closeAll(clients)
 		wg.Wait()
+		t.Logf("all gone after %v", time.Since(began).Round(time.Millisecond))
 		if again := met.check(t); again != left {
 			t.Fatal("the odd one was matched after all")
 		}
