@@ -46,8 +46,10 @@ func (r *ring) lost(n int) {
 }
 
 // ack forgets what a client has that received every push up to seq, and with it
-// the room frames before that push.
+// the room frames before that push. A client that later claims to have less
+// cannot be healed.
 func (r *ring) ack(seq uint64) {
+	r.heals = max(r.heals, seq)
 	n := 0
 	for n < len(r.entries) && (r.entries[n].seq < seq || r.entries[n].own && r.entries[n].seq == seq) {
 		r.bytes -= len(r.entries[n].b)

@@ -289,6 +289,22 @@ func TestResumeWithASeqFromTheFutureResyncs(t *testing.T) {
 	}
 }
 
+func TestResumeBehindAnAckResyncs(t *testing.T) {
+	r := newRig(t, nil)
+	c := r.dial()
+	w := c.hello("Ann")
+	for range 3 {
+		r.session(w).Push(Push{Type: "x"})
+	}
+	c.send(`{"t":"ping","a":2}`)
+	for c.next().T != "pong" {
+	}
+	r.drop(c)
+	if d := r.dial().resume(w.Resume.Token, 1, false); !d.Resync || d.Seq != 3 {
+		t.Fatalf("%+v", d)
+	}
+}
+
 func TestResumeFresh(t *testing.T) {
 	var ran atomic.Int32
 	r := newRig(t, func(c *Config) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -291,6 +292,69 @@ func TestFrameErrorsOfTheClient(t *testing.T) {
 		})
 	}
 	testenv.Eventually(t, patience, func() bool { return r.hub.countSockets() == 0 }, "sockets to go")
+}
+
+func TestTLS(t *testing.T) {
+	r := newRig(t, nil)
+	srv := httptest.NewTLSServer(r.hub)
+	defer srv.Close()
+	d := websocket.Dialer{Subprotocols: []string{protocol.Subprotocol}, TLSClientConfig: srv.Client().Transport.(*http.Transport).TLSClientConfig}
+	ws, _, err := d.Dial("wss"+strings.TrimPrefix(srv.URL, "https"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ws.Close() }()
+	c := &client{t, ws}
+	s := r.session(c.hello("Ann"))
+	for range 50 {
+		s.Push(Push{Type: "x", D: []byte(`"` + strings.Repeat("x", 3000) + `"`)})
+	}
+	for n := range 50 {
+		if m := c.wants("x"); m.Seq != uint64(n+1) {
+			t.Fatal(m.raw)
+		}
+	}
+	s.Close(protocol.CloseBanned, "banned")
+	c.closes(protocol.CloseBanned, "banned")
+}
+
+// TestBehindMiddleware: a wrapped ResponseWriter that can be unwrapped will do.
+func TestBehindMiddleware(t *testing.T) {
+	r := newRig(t, nil)
+	type wrapped struct{ http.ResponseWriter }
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		r.hub.ServeHTTP(unwrapper{wrapped{w}, w}, req)
+	}))
+	defer srv.Close()
+	d := websocket.Dialer{Subprotocols: []string{protocol.Subprotocol}}
+	ws, _, err := d.Dial("ws"+strings.TrimPrefix(srv.URL, "http"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ws.Close() }()
+	(&client{t, ws}).hello("Ann")
+}
+
+type unwrapper struct {
+	http.ResponseWriter
+	inner http.ResponseWriter
+}
+
+func (u unwrapper) Unwrap() http.ResponseWriter { return u.inner }
+
+// TestFloodOfEmptyFragments: frames without content make no message, so only
+// the limit of raw bytes sees them.
+func TestFloodOfEmptyFragments(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Limits.Bytes = ratelimit.Rate{PerSecond: 100, Burst: 1000} })
+	c := r.dial()
+	c.hello("Ann")
+	c.raw(rawFrame(0x01, nil))
+	for range 5000 {
+		if _, err := c.ws.NetConn().Write(rawFrame(0x00, nil)); err != nil {
+			break // closed already
+		}
+	}
+	c.closes(protocol.CloseRateLimited, "retry=")
 }
 
 func TestClientClosesFirst(t *testing.T) {
