@@ -50,30 +50,33 @@ func (l *lease) state(ttl time.Duration) (fresh bool, attempt <-chan struct{}) {
 }
 
 // wait returns nil once a renewal went through within ttl; if one did not, it
-// waits for the next attempt and returns what became of that.
+// waits for attempts until one did, or returns why one failed.
 func (l *lease) wait(ctx context.Context, ttl time.Duration) error {
-	fresh, attempt := l.state(ttl)
-	if fresh {
-		return nil
+	for {
+		fresh, attempt := l.state(ttl)
+		if fresh {
+			return nil
+		}
+		select {
+		case l.poke <- struct{}{}:
+		default:
+		}
+		select {
+		case <-ctx.Done():
+			return unavailable("this node has no lease")
+		case <-attempt:
+		}
+		if err := l.failure(); err != nil {
+			return err
+		}
 	}
-	select {
-	case l.poke <- struct{}{}:
-	default:
-	}
-	select {
-	case <-ctx.Done():
-		return unavailable("this node has no lease")
-	case <-attempt:
-	}
-	if fresh, _ := l.state(ttl); fresh {
-		return nil
-	}
+}
+
+// failure returns why the last attempt failed, or nil.
+func (l *lease) failure() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.err != nil {
-		return l.err
-	}
-	return unavailable("this node has no lease")
+	return l.err
 }
 
 func unavailable(msg string) error {

@@ -80,29 +80,31 @@ type Record struct {
 
 const keptOps = 8
 
-// Clone returns a copy that shares nothing with r.
-func (r *Record) Clone() *Record {
-	if r == nil {
+// Clone returns a copy that shares nothing with rec.
+func (rec *Record) Clone() *Record {
+	if rec == nil {
 		return nil
 	}
-	c := *r
-	c.Room = r.Room.clone()
-	c.Passcode = slices.Clone(r.Passcode)
-	c.Ops = slices.Clone(r.Ops)
+	c := *rec
+	c.Room = rec.Room.clone()
+	c.Passcode = slices.Clone(rec.Passcode)
+	c.Ops = slices.Clone(rec.Ops)
 	return &c
 }
 
 // Seats returns the record's seats on each node. It is for Stores.
-func (r *Record) Seats() map[Seat]protocol.NodeID {
-	if r == nil {
+func (rec *Record) Seats() map[Seat]protocol.NodeID {
+	if rec == nil {
 		return nil
 	}
-	seats := make(map[Seat]protocol.NodeID, len(r.Room.Members))
-	for _, m := range r.Room.Members {
-		seats[Seat{Room: r.Room.ID, Member: m.ID, Session: m.Session}] = m.Node
+	seats := make(map[Seat]protocol.NodeID, len(rec.Room.Members))
+	for _, m := range rec.Room.Members {
+		seats[Seat{Room: rec.Room.ID, Member: m.ID, Session: m.Session}] = m.Node
 	}
 	return seats
 }
 
 // over reports whether the record's time has passed.
-func (r *Record) over(now time.Time) bool { return !r.Until.IsZero() && !now.Before(r.Until) }
+func (rec *Record) over(now time.Time) bool {
+	return !rec.Until.IsZero() && !now.Before(rec.Until)
+}
