@@ -71,6 +71,7 @@ func (t *Tree) inits() []Finding {
 // sleeps finds time.Sleep in tests and test helpers. Within a synctest bubble
 // it is how fake time passes: there it is allowed.
 func (t *Tree) sleeps() []Finding {
+	bubbles := t.bubbles()
 	var found []Finding
 	for _, f := range t.files() {
 		if !f.test && !isTestHelper(f.folder.path) {
@@ -81,7 +82,7 @@ func (t *Tree) sleeps() []Finding {
 			if !ok {
 				return
 			}
-			if pkg, name := f.qualified(sel); pkg == "time" && name == "Sleep" && !inBubble(f, stack) {
+			if pkg, name := f.qualified(sel); pkg == "time" && name == "Sleep" && !inBubble(f, stack, bubbles) {
 				found = append(found, t.find(RuleSleep, f, sel,
 					"no time.Sleep in tests: wait for the condition (testenv.Eventually) or use a testing/synctest bubble"))
 			}
@@ -90,17 +91,47 @@ func (t *Tree) sleeps() []Finding {
 	return found
 }
 
-// inBubble reports whether the innermost node of stack stands in a call of
-// synctest.Test, or in a helper for bubbles: a function that waits with
-// synctest.Wait and starts no bubble itself.
-func inBubble(f *file, stack []ast.Node) bool {
-	for _, n := range stack {
-		if call, ok := n.(*ast.CallExpr); ok && f.mentions(call.Fun, "testing/synctest", "Test") {
+// bubbles returns the functions that run what they are given in a bubble: they
+// call synctest.Test. The key is "import/path.name".
+func (t *Tree) bubbles() map[string]bool {
+	found := map[string]bool{"testing/synctest.Test": true}
+	for _, f := range t.files() {
+		for _, d := range f.syntax.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if ok && fn.Recv == nil && f.pkg != nil && f.mentions(fn, "testing/synctest", "Test") {
+				found[f.pkg.Path()+"."+fn.Name.Name] = true
+			}
+		}
+	}
+	return found
+}
+
+// inBubble reports whether the innermost node of stack stands in an argument of
+// a call that makes a bubble, or in a helper for bubbles: a function that waits
+// with synctest.Wait and makes no bubble itself.
+func inBubble(f *file, stack []ast.Node, bubbles map[string]bool) bool {
+	for i, n := range stack {
+		call, ok := n.(*ast.CallExpr)
+		if ok && i+1 < len(stack) && stack[i+1] != call.Fun && bubbles[f.callee(call)] {
 			return true
 		}
 	}
 	fn := enclosing(stack)
 	return fn != nil && f.mentions(fn, "testing/synctest", "Wait") && !f.mentions(fn, "testing/synctest", "Test")
+}
+
+// callee returns "import/path.name" of the function that is called.
+func (f *file) callee(call *ast.CallExpr) string {
+	switch fun := ast.Unparen(call.Fun).(type) {
+	case *ast.SelectorExpr:
+		pkg, name := f.qualified(fun)
+		return pkg + "." + name
+	case *ast.Ident:
+		if fn, ok := f.info.Uses[fun].(*types.Func); ok && fn.Pkg() != nil {
+			return fn.Pkg().Path() + "." + fn.Name()
+		}
+	}
+	return ""
 }
 
 // mentions reports whether pkg.name occurs in n.

@@ -28,3 +28,14 @@ func step() {
 	time.Sleep(time.Second) // for bubbles
 	synctest.Wait()
 }
+
+func everywhere(t *testing.T, test func()) {
+	synctest.Test(t, func(*testing.T) { test() })
+}
+
+func elsewhere(test func()) { test() }
+
+func TestHelpers(t *testing.T) {
+	everywhere(t, func() { time.Sleep(time.Second) })
+	elsewhere(func() { time.Sleep(time.Second) }) // want sleep
+}
