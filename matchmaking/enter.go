@@ -120,7 +120,7 @@ func (m *Matcher) enterFailed(s *search, r Ref, err error) (bool, error) {
 		s.lost = true
 	} else if s.state == over || s.epoch != r.Epoch {
 		// It may have been listed all the same.
-		m.leaves = append(m.leaves, leave{s.pool.Name, r})
+		m.leaveAgainLocked(leave{s.pool.Name, r})
 	}
 	if inv, ok := errors.AsType[*ErrInvalid](err); ok {
 		m.cfg.Logger.Error("ticket refused", "err", inv)
@@ -194,9 +194,7 @@ func (m *Matcher) leave(ctx context.Context, pool string, r Ref) {
 	m.metrics.called("leave", start, err)
 	if err != nil {
 		m.mu.Lock()
-		if !m.closed {
-			m.leaves = append(m.leaves, leave{pool, r}) // keepHouse tries again
-		}
+		m.leaveAgainLocked(leave{pool, r})
 		m.mu.Unlock()
 		return
 	}
@@ -207,6 +205,17 @@ func (m *Matcher) leave(ctx context.Context, pool string, r Ref) {
 		if e.Ref == r {
 			m.sendRequeue(*undone, 1-i, whyGone, "")
 		}
+	}
+}
+
+// maxLeaves bounds what is kept for the queue's return. What is dropped becomes
+// a ghost that its node refuses when it is proposed.
+const maxLeaves = 10_000
+
+// leaveAgainLocked has keepHouse take a ticket out when the queue is back.
+func (m *Matcher) leaveAgainLocked(l leave) {
+	if len(m.leaves) < maxLeaves {
+		m.leaves = append(m.leaves, l)
 	}
 }
 

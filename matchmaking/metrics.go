@@ -80,7 +80,7 @@ func (m *metrics) zero(pools []*pool) {
 			m.matches.WithLabelValues(p.Name, string(r))
 		}
 	}
-	for _, r := range []string{"live", "gone", "timeout"} {
+	for _, r := range []string{"live", "gone", "timeout", "withdrawn"} {
 		m.proposals.WithLabelValues(r)
 	}
 	for _, w := range []why{whyGone, whyExcluded, whySilent, whyBusy} {

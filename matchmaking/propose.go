@@ -189,7 +189,7 @@ func (m *Matcher) decide(ctx context.Context, s *search, p Pair) {
 	} else {
 		m.send(o.Node, note{Kind: noteLive, Pair: p})
 	}
-	m.finish(s, p.Match, match, 0)
+	m.finish(s, p, match, 0)
 }
 
 // open makes the room.
@@ -223,7 +223,7 @@ func (m *Matcher) live(p Pair) {
 	s := m.searches[e.Session]
 	fits := s != nil && s.epoch == e.Epoch && (s.state == waiting || s.state == offered && s.match == p.Match)
 	m.mu.Unlock()
-	if fits && m.finish(s, p.Match, match, 1) {
+	if fits && m.finish(s, p, match, 1) {
 		return
 	}
 	m.mu.Lock()
@@ -235,10 +235,11 @@ func (m *Matcher) live(p Pair) {
 }
 
 // finish ends a search with a match and tells the session; once.
-func (m *Matcher) finish(s *search, id protocol.RoomID, match Match, you int) bool {
+func (m *Matcher) finish(s *search, p Pair, match Match, you int) bool {
 	m.mu.Lock()
 	waited := s.state == waiting && you == 1
-	if !waited && (s.match != id || s.state != offered && s.state != deciding) {
+	proposed := s.match == p.Match && (s.state == offered || s.state == deciding)
+	if s.ref() != p.Entrants[you].Ref || !waited && !proposed {
 		m.mu.Unlock()
 		return false
 	}
@@ -246,7 +247,7 @@ func (m *Matcher) finish(s *search, id protocol.RoomID, match Match, you int) bo
 	quits := s.then == quit
 	m.metrics.matched(s, match, you, now)
 	m.endLocked(s)
-	if waited {
+	if waited { // should the queue not remember what it said
 		m.leaveLater(s.pool.Name, s.ref())
 	}
 	match.Members[you].Since = s.start
@@ -339,7 +340,12 @@ func (m *Matcher) ask(ctx context.Context, s *search) {
 	case err != nil || v == Pending:
 		return // keepTime asks again
 	case v == Gone:
-		m.metrics.proposals.WithLabelValues("timeout").Inc()
+		result := "timeout"
+		if then != goOn {
+			result = "withdrawn"
+			m.sendRequeue(p, 0, whyGone, "")
+		}
+		m.metrics.proposals.WithLabelValues(result).Inc()
 		m.back(s, p.Match, time.Now(), false)
 		return
 	}
@@ -352,7 +358,7 @@ func (m *Matcher) ask(ctx context.Context, s *search) {
 	m.mu.Unlock()
 	switch {
 	case err == nil:
-		m.finish(s, p.Match, match, 1)
+		m.finish(s, p, match, 1)
 	case time.Since(held) > openPatience:
 		m.abandon(s, p.Match, match, 1)
 	}

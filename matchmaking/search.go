@@ -293,16 +293,18 @@ func (s *search) settleLocked() {
 	}
 }
 
-// tell calls a hook, after those for this session that were to be called
-// before it. Called with the lock held, which it releases.
-func (m *Matcher) tell(s *search, call func()) {
-	s.calls = append(s.calls, call)
+// tell calls a hook and returns when it has returned. The hooks of one session
+// come one after another. Called with the lock held, which it releases.
+func (m *Matcher) tell(s *search, hook func()) {
 	if s.calling { // somebody else is at it, and will call this one too
+		called := make(chan struct{})
+		s.calls = append(s.calls, func() { hook(); close(called) })
 		m.mu.Unlock()
+		<-called
 		return
 	}
 	s.calling = true
-	for len(s.calls) > 0 {
+	for s.calls = append(s.calls, hook); len(s.calls) > 0; {
 		next := s.calls[0]
 		s.calls = s.calls[1:]
 		m.mu.Unlock()

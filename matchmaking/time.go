@@ -58,7 +58,7 @@ func (m *Matcher) lookAround(now time.Time) (next time.Duration, tell []*search)
 		if m.lookLocked(s, now) {
 			tell = append(tell, s)
 		}
-		m.scheduleLocked(s, now)
+		m.placeLocked(s, now)
 	}
 	return 0, tell
 }
@@ -91,11 +91,24 @@ func (m *Matcher) lookLocked(s *search, now time.Time) bool {
 	return now.Sub(s.toldAt) >= tellEvery
 }
 
-// scheduleLocked sets when keepTime looks at the search again.
+// scheduleLocked sets when keepTime looks at the search next, and wakes it if
+// that is before all else.
 func (m *Matcher) scheduleLocked(s *search, now time.Time) {
+	if !m.placeLocked(s, now) {
+		return
+	}
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// placeLocked puts the search in its place in the agenda and reports whether
+// that is the first.
+func (m *Matcher) placeLocked(s *search, now time.Time) (first bool) {
 	if s.state == over || s.state == suspended {
 		m.agenda.remove(s)
-		return
+		return false
 	}
 	due := now.Add(tellEvery)
 	sooner := func(at time.Time) {
@@ -103,6 +116,7 @@ func (m *Matcher) scheduleLocked(s *search, now time.Time) {
 			due = at
 		}
 	}
+	sooner(s.toldAt.Add(tellEvery))
 	switch s.state {
 	case waiting:
 		if _, next := s.pool.reach(s.profile, now.Sub(s.start)); next != nil {
@@ -115,12 +129,7 @@ func (m *Matcher) scheduleLocked(s *search, now time.Time) {
 		sooner(s.held.Add(m.cfg.Hold + askLate))
 	}
 	s.due = due
-	if m.agenda.set(s) {
-		select {
-		case m.wake <- struct{}{}:
-		default:
-		}
-	}
+	return m.agenda.set(s)
 }
 
 // tellWaiting pushes how a search stands, if that changed.
@@ -128,7 +137,7 @@ func (m *Matcher) tellWaiting(s *search) {
 	now := time.Now()
 	m.mu.Lock()
 	w := m.statusLocked(s, now)
-	if s.state == over || s.then == quit || sameWaiting(w, s.told) {
+	if s.state == over || s.then == quit || s.calling || sameWaiting(w, s.told) {
 		m.mu.Unlock()
 		return
 	}
