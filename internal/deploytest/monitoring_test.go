@@ -3,10 +3,6 @@ package deploytest
 import (
 	"encoding/json"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,111 +31,96 @@ func read(t *testing.T, name string) []byte {
 	return data
 }
 
-// metricName finds our metrics and those that the Prometheus client makes.
-var metricName = regexp.MustCompile(`\b(rondo|go|process|promhttp)_[a-z0-9_]+`)
-
-// inCode returns all metric names that the code can register: string constants,
-// also put together from a file's constants namespace and subsystem, or from a
-// prefix such as "rondo_match_" that stands in the file.
-func inCode(t *testing.T) map[string]bool {
+// documented returns the labels of each metric that docs/metrics.md lists. That
+// the page lists what the code makes is tested in package metrics.
+func documented(t *testing.T) map[string][]string {
 	t.Helper()
-	names := map[string]bool{}
-	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if d.IsDir() && p != root && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules" || d.Name() == "testdata") {
-			return filepath.SkipDir
-		}
-		if !strings.HasSuffix(p, ".go") || strings.HasSuffix(p, "_test.go") {
-			return nil
-		}
-		f, err := parser.ParseFile(token.NewFileSet(), p, nil, parser.SkipObjectResolution)
-		if err != nil {
-			return err
-		}
-		addStrings(f, names)
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return names
-}
-
-func addStrings(f *ast.File, names map[string]bool) {
-	prefixes := []string{"", constant(f, "namespace") + "_" + constant(f, "subsystem") + "_"}
-	var all []string
-	ast.Inspect(f, func(n ast.Node) bool {
-		if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-			if s, err := strconv.Unquote(lit.Value); err == nil {
-				all = append(all, s)
-				if strings.HasPrefix(s, "rondo_") && strings.HasSuffix(s, "_") {
-					prefixes = append(prefixes, s)
-				}
+	all := map[string][]string{}
+	row := regexp.MustCompile("(?m)^\\|[ †]*`(rondo_[a-z_]+)`[ †]*\\|([^|]*)\\|([^|]*)\\|")
+	name := regexp.MustCompile("`([a-z_]+)`")
+	for _, m := range row.FindAllStringSubmatch(string(read(t, "docs/metrics.md")), -1) {
+		labels := []string{"instance", "job"}
+		for part := range strings.SplitSeq(m[3], ";") {
+			// "`a`, `b`: `value` `value`": what stands before the colon are labels.
+			names, _, _ := strings.Cut(part, ":")
+			for _, l := range name.FindAllStringSubmatch(names, -1) {
+				labels = append(labels, l[1])
 			}
 		}
-		return true
-	})
-	for _, prefix := range prefixes {
-		for _, s := range all {
-			names[prefix+s] = true
-		}
-	}
-}
-
-// constant returns the value of a string constant of the file.
-func constant(f *ast.File, name string) string {
-	for _, d := range f.Decls {
-		decl, ok := d.(*ast.GenDecl)
-		if !ok || decl.Tok != token.CONST {
+		if strings.Contains(m[2], "histogram") {
+			for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+				all[m[1]+suffix] = append(slices.Clone(labels), "le")
+			}
 			continue
 		}
-		for _, s := range decl.Specs {
-			spec := s.(*ast.ValueSpec)
-			if len(spec.Values) != 1 || spec.Names[0].Name != name {
-				continue
-			}
-			if lit, ok := spec.Values[0].(*ast.BasicLit); ok {
-				if v, err := strconv.Unquote(lit.Value); err == nil {
-					return v
-				}
-			}
-		}
+		all[m[1]] = labels
 	}
-	return ""
+	if len(all) < 60 {
+		t.Fatalf("docs/metrics.md lists only %d metrics", len(all))
+	}
+	return all
 }
 
-// exists reports whether a metric, or the histogram it is a series of, exists.
-func exists(names map[string]bool, metric string) bool {
-	if !strings.HasPrefix(metric, "rondo_") {
-		return true // of the Prometheus client
-	}
-	for _, suffix := range []string{"", "_bucket", "_sum", "_count"} {
-		if base, ok := strings.CutSuffix(metric, suffix); ok && names[base] {
-			return true
+var (
+	metricUse = regexp.MustCompile(`\b((?:rondo|go|process|promhttp)_[a-z0-9_]+)(?:\{([^}]*)\})?`)
+	grouping  = regexp.MustCompile(`\b(?:by|on|without) ?\(([^)]*)\)`)
+	matcher   = regexp.MustCompile(`([a-z_]+) ?(?:=~|!~|!=|=)`)
+	quoted    = regexp.MustCompile(`"[^"]*"`)
+)
+
+// unknown says which metrics and labels of a question do not exist.
+func unknown(expr string, all map[string][]string) []string {
+	var problems []string
+	labels := []string{"le"}
+	for _, m := range metricUse.FindAllStringSubmatch(quoted.ReplaceAllString(expr, `""`), -1) {
+		known, ok := all[m[1]]
+		if !strings.HasPrefix(m[1], "rondo_") {
+			known, ok = []string{"instance", "job"}, true // of the Prometheus client
+		}
+		if !ok {
+			problems = append(problems, "there is no metric "+m[1])
+			continue
+		}
+		labels = append(labels, known...)
+		for _, l := range matcher.FindAllStringSubmatch(m[2], -1) {
+			if !slices.Contains(known, l[1]) {
+				problems = append(problems, m[1]+" has no label "+l[1])
+			}
 		}
 	}
-	return false
+	for _, g := range grouping.FindAllStringSubmatch(expr, -1) {
+		for l := range strings.SplitSeq(g[1], ",") {
+			if l = strings.TrimSpace(l); !slices.Contains(labels, l) {
+				problems = append(problems, "no metric here has the label "+l)
+			}
+		}
+	}
+	return problems
 }
 
 func TestMetricsExist(t *testing.T) {
-	names := inCode(t)
-	for _, file := range []string{dashboard, alerts} {
-		used := metricName.FindAllString(string(read(t, file)), -1)
-		slices.Sort(used)
-		used = slices.Compact(used)
-		if len(used) < 10 {
-			t.Errorf("%s: only %d metrics found", file, len(used))
-		}
-		for _, metric := range used {
-			if !exists(names, metric) {
-				t.Errorf("%s uses %s, which no package registers", file, metric)
+	all := documented(t)
+	for _, p := range panels(t) {
+		for _, target := range p.Targets {
+			for _, problem := range unknown(target.Expr, all) {
+				t.Errorf("dashboard, panel %q: %s", p.Title, problem)
 			}
 		}
 	}
-	if exists(names, "rondo_no_such_metric") || !exists(names, "rondo_build_info") {
-		t.Error("the search for metrics in the code does not work")
+	for _, r := range rules(t) {
+		for _, problem := range unknown(r.Expr, all) {
+			t.Errorf("alert %s: %s", r.Alert, problem)
+		}
+	}
+	for _, wrong := range []string{
+		`rondo_no_such_metric`,
+		`rondo_ws_handler_seconds`, // a histogram's series have suffixes
+		`rondo_ws_sessions{stat="away"}`,
+		`sum by (pool) (rondo_ws_sessions)`,
+	} {
+		if len(unknown(wrong, all)) == 0 {
+			t.Errorf("%s: nothing wrong was found", wrong)
+		}
 	}
 }
 
