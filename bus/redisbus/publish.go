@@ -29,7 +29,7 @@ func (b *Bus) Publish(m bus.Message) error {
 	}
 	m.From = b.cfg.Node
 	if m.To != b.cfg.Node {
-		if err := b.enqueue(m); err != nil {
+		if err := b.enqueue(m, nil); err != nil {
 			b.m.published.WithLabelValues("full").Inc()
 			return err
 		}
@@ -41,8 +41,9 @@ func (b *Bus) Publish(m bus.Message) error {
 	return b.in.Offer(m)
 }
 
-func (b *Bus) enqueue(m bus.Message) error {
-	o := outgoing{channel: b.channel(m.To), frame: encode(b.epoch, m), at: time.Now()}
+// enqueue queues m; sent, if not nil, is closed when sending it was tried.
+func (b *Bus) enqueue(m bus.Message, sent chan struct{}) error {
+	o := outgoing{channel: b.channel(m.To), frame: encode(b.epoch, m), at: time.Now(), sent: sent}
 	n := int64(len(o.frame))
 	if b.waiting.Add(n) > b.cfg.QueueBytes {
 		b.waiting.Add(-n)
@@ -107,13 +108,20 @@ func (b *Bus) fill(batch []outgoing) []outgoing {
 
 // send publishes a batch in one pipeline and returns the first error.
 func (b *Bus) send(ctx context.Context, batch []outgoing, number *uint64) error {
+	defer func() {
+		for _, o := range batch {
+			if o.sent != nil {
+				close(o.sent)
+			}
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	pipe := b.cfg.Client.Pipeline()
 	now := time.Now()
 	for _, o := range batch {
 		b.waiting.Add(-int64(len(o.frame)))
-		if now.Sub(o.at) > b.cfg.MaxAge {
+		if o.sent == nil && now.Sub(o.at) > b.cfg.MaxAge { // a probe is never too old
 			b.m.published.WithLabelValues("stale").Inc()
 			continue
 		}

@@ -100,6 +100,9 @@ func (b *Bus) take(msg *redis.Message, seen *order) {
 	}
 	all := msg.Channel == b.allChannel()
 	own := in.msg.From == b.cfg.Node && in.epoch == b.epoch
+	if !all {
+		b.own.Add(1)
+	}
 	switch {
 	case own && !all && in.msg.Kind == "":
 		select {
@@ -114,7 +117,9 @@ func (b *Bus) take(msg *redis.Message, seen *order) {
 			in.msg.To = b.cfg.Node
 		}
 		b.m.received.WithLabelValues("taken").Inc()
+		b.busy.Store(true)
 		_ = b.in.Deliver(in.msg) // fails only when the bus stops
+		b.busy.Store(false)
 	}
 }
 
@@ -139,13 +144,16 @@ func (b *Bus) probe() {
 	}
 }
 
-// probeOnce reports whether a probe came back in time.
+// probeOnce reports whether a probe came back in time. Its time begins when it
+// was sent, however long the queue was. A subscription that brings other messages
+// for this node, or whose receiver waits for a busy worker, is not silent: ending
+// it would lose messages just when there are many.
 func (b *Bus) probeOnce() bool {
 	for len(b.echoes) > 0 { // late ones of former probes
 		<-b.echoes
 	}
 	begin := time.Now()
-	back := b.enqueue(bus.Message{From: b.cfg.Node, To: b.cfg.Node}) == nil && b.echo()
+	back := b.echo()
 	if b.stopped() {
 		return true
 	}
@@ -172,7 +180,18 @@ func (b *Bus) probeOnce() bool {
 	return false
 }
 
+// echo sends a probe and waits for a sign of the subscription's life.
 func (b *Bus) echo() bool {
+	sent := make(chan struct{})
+	if b.enqueue(bus.Message{From: b.cfg.Node, To: b.cfg.Node}, sent) != nil {
+		return false
+	}
+	select {
+	case <-sent:
+	case <-b.stop:
+		return false
+	}
+	before := b.own.Load()
 	t := time.NewTimer(b.cfg.ProbeWait)
 	defer t.Stop()
 	select {
@@ -181,5 +200,5 @@ func (b *Bus) echo() bool {
 	case <-t.C:
 	case <-b.stop:
 	}
-	return false
+	return b.busy.Load() || b.own.Load() != before
 }

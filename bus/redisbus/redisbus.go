@@ -90,6 +90,8 @@ type Bus struct {
 	ready   chan struct{} // closed at the first complete subscription
 	fresh   chan struct{} // a subscription was made: probe it
 	echoes  chan uint64   // numbers of probes that came back
+	own     atomic.Uint64 // messages that came for this node alone
+	busy    atomic.Bool   // the receiver hands a message on
 	wg      sync.WaitGroup
 
 	mu      sync.Mutex

@@ -25,7 +25,7 @@ const patience = 30 * time.Second
 func newBus(t *testing.T, c redis.UniversalClient, node protocol.NodeID, prefix string) *Bus {
 	t.Helper()
 	b, err := New(Config{
-		Client: c, Node: node, Prefix: prefix, Probe: 100 * time.Millisecond, ProbeWait: 200 * time.Millisecond,
+		Client: c, Node: node, Prefix: prefix, Probe: 100 * time.Millisecond, ProbeWait: 500 * time.Millisecond,
 		Logger: slog.New(slog.NewTextHandler(testWriter{t}, nil)),
 	})
 	if err != nil {
@@ -135,7 +135,11 @@ func TestSilentSubscription(t *testing.T) {
 	if err := sub.Unsubscribe(context.Background()); err != nil { // behind the bus's back
 		t.Fatal(err)
 	}
-	testenv.Eventually(t, patience, unhealthy(b), "b to notice")
+	testenv.Eventually(t, patience, func() bool { // the time it is unwell is short
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return b.sub != sub
+	}, "b to subscribe anew")
 	testenv.Eventually(t, patience, healthy(b), "b to be well")
 	flows(t, a, got)
 }

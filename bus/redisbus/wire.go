@@ -25,6 +25,7 @@ type outgoing struct {
 	channel string
 	frame   []byte
 	at      time.Time
+	sent    chan struct{} // of a probe: closed when sending was tried
 }
 
 func (o outgoing) number(n uint64) { binary.BigEndian.PutUint64(o.frame[numberAt:], n) }
