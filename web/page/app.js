@@ -1,5 +1,5 @@
 import { Rondo, RondoError } from '../sdk/rondo.js';
-import { CallView } from './callview.js';
+import { CallView, sharedWords } from './callview.js';
 import { CheckView, devicesAllowed } from './check.js';
 import { DevicePanel } from './devices.js';
 import { Keys } from './keys.js';
@@ -362,7 +362,7 @@ class App {
     this.#call.open(room);
     void this.#keepAwake(true);
     const name = room.match?.peer.name;
-    say(name ? `You met ${name}` : room.name ? `You are in ${room.name}` : 'You are in the room');
+    say(name ? [`You met ${name}`, sharedWords(room)].filter((w) => w).join('. ') : room.name ? `You are in ${room.name}` : 'You are in the room');
     if (room.kind === 'named' && location.pathname !== `/r/${room.id}`) history.replaceState(null, '', `/r/${room.id}`);
   }
 

@@ -77,6 +77,7 @@ export class CallView {
     $('alone', HTMLElement).hidden = true;
     this.chat.clear();
     this.chat.open(room);
+    if (room.match) this.chat.note([`You met ${room.match.peer.name}.`, sharedWords(room)].filter((w) => w).join(' ').replace(/([^.])$/, '$1.'));
     for (const peer of room.peers.values()) this.#add(peer.id);
     this.#follow(room);
     if (room.mode !== 'text') this.#start(room);
@@ -415,8 +416,12 @@ export function showTrack(video, track) {
   if (track) void video.play().catch(() => {});
 }
 
-/** @param {Room} room */
-function sharedWords(room) {
+/**
+ * What the two have in common, in words.
+ *
+ * @param {Room} room
+ */
+export function sharedWords(room) {
   const tags = room.match?.shared?.tags ?? [];
   if (tags.length) return `You both like ${tags.join(', ')}`;
   const language = room.match?.shared?.language;

@@ -11,6 +11,7 @@ export class ChatPanel {
   onUnread = () => {};
 
   #log = $('chat-log', HTMLElement);
+  #scroll = $('chat-scroll', HTMLElement);
   #input = $('chat-input', HTMLTextAreaElement);
   #typing = $('typing', HTMLElement);
   /** @type {Room | null} */
@@ -187,12 +188,12 @@ export class ChatPanel {
   }
 
   #atEnd() {
-    return this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight < 80;
+    return this.#scroll.scrollHeight - this.#scroll.scrollTop - this.#scroll.clientHeight < 80;
   }
 
   /** @param {boolean} always */
   #down(always) {
-    if (always || this.#atEnd()) this.#log.scrollTop = this.#log.scrollHeight;
+    if (always || this.#atEnd()) this.#scroll.scrollTop = this.#scroll.scrollHeight;
   }
 
   /** @param {number} n */

@@ -106,7 +106,7 @@ class Page {
     await this.send('Input.insertText', { text });
   }
   async key(key, code = key) {
-    await this.send('Input.dispatchKeyEvent', { type: 'keyDown', key, code, text: key === 'Enter' ? '\r' : key.length === 1 ? key : undefined, windowsVirtualKeyCode: key === 'Enter' ? 13 : 0 });
+    await this.send('Input.dispatchKeyEvent', { type: 'keyDown', key, code, text: key === 'Enter' ? '\r' : key.length === 1 ? key : undefined, windowsVirtualKeyCode: { Enter: 13, Escape: 27 }[key] ?? 0 });
     await this.send('Input.dispatchKeyEvent', { type: 'keyUp', key, code });
   }
   async until(expression, what = expression, ms = 15000) {
