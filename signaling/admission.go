@@ -140,12 +140,16 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	k.attach(newWebSocket(ws, conn, k))
-	if !h.enter(k) { // drained meanwhile
+	if !h.enter(k) { // closed meanwhile; nobody is left to wait for an answer
+		_ = k.t.write(closeFrame(protocol.CloseDrain, "drain"))
 		k.t.close()
 		h.admission.leave(key)
 		return
 	}
-	if !spoken(ws) {
+	switch {
+	case h.draining.Load(): // meanwhile
+		k.close(protocol.CloseDrain, "drain")
+	case !spoken(ws):
 		k.close(protocol.CloseVersion, "version")
 	}
 	go k.run()

@@ -120,11 +120,11 @@ func (h *Hub) Len() int {
 	return len(h.sessions)
 }
 
-// enter takes a socket in unless the hub closes.
+// enter takes a socket in unless the hub is closed.
 func (h *Hub) enter(k *socket) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed || h.draining.Load() {
+	if h.closed {
 		return false
 	}
 	h.sockets[k] = struct{}{}
