@@ -46,12 +46,32 @@ func TestGracefulStop(t *testing.T) {
 					t.Fatalf("%s: %v", m.Text, err)
 				}
 				r.ExpectClose(protocol.CloseDrain, "drain")
+				nobodyNew(t, n)
 			}
 			if err := n.Wait(wait); err != nil {
 				t.Fatalf("%v\n%s", err, n.Output())
 			}
 		})
 	}
+}
+
+// nobodyNew checks that a stopping node takes nobody in: it says 503 and when to
+// come back, or its listener is closed already.
+func nobodyNew(t *testing.T, n *lab.Node) {
+	t.Helper()
+	_, resp, err := n.RawErr(t, lab.RawOptions{From: 77})
+	if err == nil {
+		t.Error("a stopping node takes people in")
+		return
+	}
+	if resp == nil {
+		return // refused by the kernel
+	}
+	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("a stopping node answers %d, Retry-After %q", resp.StatusCode, resp.Header.Get("Retry-After"))
+		return
+	}
+	checkProblem(t, resp, protocol.CodeUnavailable)
 }
 
 // TestStopSendsClientsElsewhere: behind one address, a stopping node's clients

@@ -127,6 +127,24 @@ func TestBehindNATs(t *testing.T) {
 	ann.say(bo, "through two routers")
 }
 
+// TestPagesOnTwoNodes: two pages on two processes that share one Redis.
+func TestPagesOnTwoNodes(t *testing.T) {
+	nodes := lab.Pair(t, testenv.Redis(t).URL)
+	b := newBrowser(t, browserOptions{})
+	ann, bo := b.newPage("Ann", pageOptions{}), b.newPage("Bo", pageOptions{})
+	ann.ready(nodes[0].URL())
+	bo.ready(nodes[1].URL())
+	ann.start()
+	bo.start()
+	if a, b := ann.inCall(""), bo.inCall(""); a != b {
+		t.Fatalf("rooms %s and %s", a, b)
+	}
+	ann.watching()
+	bo.watching()
+	ann.say(bo, "greetings to the other node")
+	bo.say(ann, "and back")
+}
+
 // TestBrowserMeetsProgram: the page and the Go SDK in one call, each as offerer.
 func TestBrowserMeetsProgram(t *testing.T) {
 	n := lab.Start(t, lab.Options{})
