@@ -117,13 +117,14 @@ func (c *control) ReadFrom(b []byte) (int, net.Addr, error) {
 		c.current = nil
 		c.failed(t)
 	}
+	fetched := c.fetching
 	c.fetching = false
 	if t := c.waiting; t != nil {
 		c.waiting = nil
-		if c.nonce != nil {
+		if c.nonce != nil || !fetched {
 			return c.pass(b, t)
 		}
-		c.failed(t)
+		c.failed(t) // asked for a nonce, got none
 	}
 	for {
 		select {

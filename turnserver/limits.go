@@ -142,3 +142,9 @@ func (q *quota) release(name string) {
 		delete(q.count, name)
 	}
 }
+
+func (q *quota) holds(name string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.count[name] > 0
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -55,6 +56,7 @@ type Server struct {
 	state  state
 	addrs  []Addr
 	cut    map[string]time.Time // users whose credentials up to this expiry are void
+	swept  time.Time            // when cut was last looked through
 	timers map[*time.Timer]struct{}
 }
 
@@ -403,6 +405,9 @@ func (s *Server) Revoke(session protocol.SessionID, after time.Duration) {
 	if after <= 0 {
 		s.bar(user)
 	}
+	if !s.perUser.holds(user) { // most sessions end without relays
+		return
+	}
 	found := s.relays.list(func(a *allocation) bool { return a.who.user == user })
 	end := func() {
 		for _, a := range found {
@@ -411,7 +416,7 @@ func (s *Server) Revoke(session protocol.SessionID, after time.Duration) {
 	}
 	if after <= 0 {
 		end()
-	} else if len(found) > 0 {
+	} else {
 		s.later(after, end)
 	}
 }
@@ -438,10 +443,9 @@ func (s *Server) bar(user string) {
 	now := s.cfg.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for u, until := range s.cut {
-		if now.After(until) {
-			delete(s.cut, u)
-		}
+	if now.Sub(s.swept) > s.cfg.CredentialTTL {
+		s.swept = now
+		maps.DeleteFunc(s.cut, func(_ string, until time.Time) bool { return now.After(until) })
 	}
 	s.cut[user] = now.Add(s.cfg.CredentialTTL)
 }
