@@ -166,6 +166,7 @@ func (m *Matcher) retire(ctx context.Context) error {
 	m.mu.Lock()
 	for id, s := range m.searches {
 		switch s.state {
+		case over: // it is being told of its match
 		case offered, accepting, deciding: // the queue must be asked one by one
 			each.Add(1)
 			m.crew.do(func() {

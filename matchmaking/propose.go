@@ -12,7 +12,9 @@ import (
 // one side, mostly the one who searched.
 func (m *Matcher) proposed(p Pair, ref Ref) {
 	if p.Entrants[0].Ref == ref {
-		m.consider(p)
+		// The other side's node proposes, or the deadline passes. To accept now
+		// could make a match live of which the other side's node does not know:
+		// the queue's answer to it may have been lost.
 		return
 	}
 	m.mu.Lock()
@@ -206,8 +208,9 @@ func (m *Matcher) open(ctx context.Context, match Match) error {
 }
 
 // openPatience is how long a room is tried to be made before both sides are
-// told that matching is unavailable.
-const openPatience = 30 * time.Second
+// told that matching is unavailable. It is less than RememberMatch, so that the
+// one who searched can ask all that time.
+const openPatience = 20 * time.Second
 
 // live takes in that a match went live in which the local session is the one
 // who searched: the compare-and-set to over, from offered with this match or
@@ -246,7 +249,8 @@ func (m *Matcher) finish(s *search, p Pair, match Match, you int) bool {
 	now := time.Now()
 	quits := s.then == quit
 	m.metrics.matched(s, match, you, now)
-	m.endLocked(s)
+	s.state = over
+	m.agenda.remove(s)
 	if waited { // should the queue not remember what it said
 		m.leaveLater(s.pool.Name, s.ref())
 	}

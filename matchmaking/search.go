@@ -19,7 +19,7 @@ const (
 	offered                // proposed, as the one who searched: the other side decides
 	accepting              // proposed, as the one who waited: being looked at, may still turn down
 	deciding               // proposed, as the one who waited: said yes, the queue's answer is under way
-	over                   // ended: no longer in Matcher.searches
+	over                   // ended: in Matcher.searches only until Found has returned
 )
 
 // after says what becomes of a search whose match comes to nothing.
@@ -164,7 +164,7 @@ func (m *Matcher) Status(id protocol.SessionID) (protocol.Waiting, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.searches[id]
-	if s == nil || s.then == quit {
+	if s == nil || s.then == quit || s.state == over {
 		return protocol.Waiting{}, false
 	}
 	return m.statusLocked(s, time.Now()), true
@@ -233,7 +233,7 @@ func (m *Matcher) stop(ctx context.Context, id protocol.SessionID, how after) (s
 		m.mu.Unlock()
 		return false
 	}
-	if s.state == offered || s.state == deciding {
+	if s.state == offered || s.state == deciding || s.state == over {
 		return m.stopProposed(ctx, s, how)
 	}
 	was, ref := s.state, s.ref()
@@ -253,7 +253,7 @@ func (m *Matcher) stop(ctx context.Context, id protocol.SessionID, how after) (s
 }
 
 // stopProposed takes a search out of which only the queue knows whether it has
-// found somebody. Called with the lock held, which it releases.
+// found somebody, or whose session is being told that it has. Called with the lock held, which it releases.
 func (m *Matcher) stopProposed(ctx context.Context, s *search, how after) (stopped bool) {
 	if s.then != quit {
 		s.then = how
@@ -312,6 +312,9 @@ func (m *Matcher) tell(s *search, hook func()) {
 		m.mu.Lock()
 	}
 	s.calling = false
+	if s.state == over {
+		m.endLocked(s)
+	}
 	if s.state != offered && s.state != deciding {
 		s.settleLocked()
 	}
