@@ -28,6 +28,10 @@ import (
 // DefaultPage is how many messages History returns unless told otherwise.
 const DefaultPage = 50
 
+// PageBytes bounds the text of a page, so that an answer always fits a client's
+// outbox.
+const PageBytes = 128 << 10
+
 // Message is a message in a room, and whose it is.
 type Message struct {
 	protocol.ChatMessage
@@ -130,11 +134,31 @@ func (l *Log) History(ctx context.Context, room protocol.RoomID, q protocol.Chat
 	if err != nil {
 		return protocol.ChatHistory{}, err
 	}
-	h := protocol.ChatHistory{Off: page.Last, More: page.More, Messages: make([]protocol.ChatMessage, len(page.Messages))}
-	for i, m := range page.Messages {
+	kept := within(page.Messages, query.Forward, PageBytes)
+	h := protocol.ChatHistory{Off: page.Last, More: page.More || len(kept) < len(page.Messages), Messages: make([]protocol.ChatMessage, len(kept))}
+	for i, m := range kept {
 		h.Messages[i] = m.ChatMessage
 	}
 	return h, nil
+}
+
+// within returns the messages from the end at which the reader goes on that
+// hold no more than limit bytes of text together, but at least one.
+func within(list []Message, forward bool, limit int) []Message {
+	if forward {
+		for i, m := range list {
+			if limit -= len(m.Text); limit < 0 && i > 0 {
+				return list[:i]
+			}
+		}
+		return list
+	}
+	for i := len(list) - 1; i >= 0; i-- {
+		if limit -= len(list[i].Text); limit < 0 && i < len(list)-1 {
+			return list[i+1:]
+		}
+	}
+	return list
 }
 
 func parse(room protocol.RoomID, q protocol.ChatQuery) (Query, error) {
