@@ -127,7 +127,7 @@ func (s *Server) build() (err error) {
 	}
 	s.pools = s.matcher.Pools()
 	if s.hub, err = signaling.New(signaling.Config{
-		Node: s.node, Version: s.cfg.Version, Bus: s.bus, Signer: s.cfg.Signer,
+		Node: s.node, Version: s.cfg.Version, Signer: s.cfg.Signer,
 		Identify: s.identify, Welcome: s.welcome, State: s.state,
 		ResumedICE: func(sess *signaling.Session) *protocol.ICE { return s.ice(sess.ID()) },
 		Handlers:   s.handlers(), Observer: observer{s},

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/rondo-chat/rondo/auth"
-	"github.com/rondo-chat/rondo/bus"
 	"github.com/rondo-chat/rondo/internal/ratelimit"
 	"github.com/rondo-chat/rondo/protocol"
 )
@@ -78,7 +77,7 @@ func benchHub(b *testing.B, handlers map[protocol.Type]Handler) (*Hub, string) {
 	}
 	unlimited := ratelimit.Rate{PerSecond: -1}
 	h, err := New(Config{
-		Node: "n", Bus: bus.NewMemory("n"), Signer: signer, Handlers: handlers,
+		Node: "n", Signer: signer, Handlers: handlers,
 		Identify: func(context.Context, Request, protocol.Hello) (Identity, error) { return Identity{}, nil },
 		Limits:   Limits{Bytes: unlimited, Upgrades: unlimited, PerAddress: -1, CloseTime: 10 * time.Millisecond},
 	})

@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rondo-chat/rondo/auth"
-	"github.com/rondo-chat/rondo/bus"
 	"github.com/rondo-chat/rondo/internal/ratelimit"
 	"github.com/rondo-chat/rondo/protocol"
 )
@@ -68,11 +67,10 @@ const (
 	ClosedShutdown CloseReason = "shutdown" // the hub was closed
 )
 
-// Config is what a Hub is made of. Node, Signer, Bus and Identify must be set.
+// Config is what a Hub is made of. Node, Signer and Identify must be set.
 type Config struct {
 	Node    protocol.NodeID
 	Version string // of the program, for welcome.server
-	Bus     bus.Bus
 	Signer  Signer
 
 	// Identify says who is there. An error with code unauthorized or forbidden
@@ -183,8 +181,8 @@ func (l Limits) validate() error {
 }
 
 func (c Config) withDefaults() (Config, error) {
-	if c.Node == "" || c.Signer == nil || c.Bus == nil || c.Identify == nil {
-		return c, errors.New("signaling: Node, Signer, Bus and Identify must be set")
+	if c.Node == "" || c.Signer == nil || c.Identify == nil {
+		return c, errors.New("signaling: Node, Signer and Identify must be set")
 	}
 	for t, h := range c.Handlers {
 		if h.Serve == nil || builtin(t) {

@@ -18,9 +18,6 @@ import (
 	"github.com/rondo-chat/rondo/protocol"
 )
 
-// ErrNoSession means that a session is not on the node that was asked.
-var ErrNoSession = errors.New("signaling: no such session here")
-
 // Hub holds the sessions of a node.
 type Hub struct {
 	// Static after New.
@@ -56,8 +53,7 @@ type route struct {
 	limit  string
 }
 
-// New makes a Hub. It handles bus messages of kind "push", so it must be made
-// before the bus starts.
+// New makes a Hub.
 func New(cfg Config) (*Hub, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -77,7 +73,6 @@ func New(cfg Config) (*Hub, error) {
 	h.inputs.New = func() any { return &input{buf: make([]byte, 0, 2<<10)} }
 	h.scratch.New = func() any { b := make([]byte, 0, coalesceBytes); return &b }
 	h.route()
-	cfg.Bus.Handle(pushKind, h.receive)
 	l := &h.cfg.Limits
 	h.wheel = newWheel(min(max(min(l.HelloTimeout, l.Ping, l.Silence, l.Grace)/20, time.Millisecond), time.Second))
 	return h, nil

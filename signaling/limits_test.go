@@ -11,7 +11,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/rondo-chat/rondo/bus"
 	"github.com/rondo-chat/rondo/internal/ratelimit"
 	"github.com/rondo-chat/rondo/internal/testenv"
 	"github.com/rondo-chat/rondo/protocol"
@@ -176,7 +175,7 @@ func TestMetrics(t *testing.T) {
 		got := gather(t, reg)
 		return got["rondo_ws_sessions connected"] == 0 && got["rondo_ws_closes_total server 1000"] == 1
 	}, "counts to settle")
-	if _, err := New(Config{Node: "n", Bus: bus.NewMemory("n"), Signer: r.hub.cfg.Signer, Identify: r.hub.cfg.Identify, Registerer: reg}); err == nil {
+	if _, err := New(Config{Node: "n", Signer: r.hub.cfg.Signer, Identify: r.hub.cfg.Identify, Registerer: reg}); err == nil {
 		t.Error("registered twice")
 	}
 }
@@ -207,49 +206,11 @@ func gather(t *testing.T, reg *prometheus.Registry) map[string]float64 {
 	return got
 }
 
-func TestDeliverToAnotherNode(t *testing.T) {
-	net := &bus.Network{}
-	join := func(n protocol.NodeID) func(*Config) {
-		return func(c *Config) { c.Node, c.Bus = n, net.Join(n) }
-	}
-	a, b := newRig(t, join("n_a")), newRig(t, join("n_b"))
-	c := b.dial()
-	w := c.hello("Bo")
-	to := Address{Node: "n_b", Session: w.SID}
-	want := `{"t":"signal","seq":1,"room":"r","from":"1","kind":"offer","d":{"sdp":"x"}}`
-	p := Push{Type: "signal", Room: "r", From: "1", Kind: "offer", D: []byte(`{"sdp":"x"}`)}
-	if err := a.hub.Deliver(to, p); err != nil {
-		t.Fatal(err)
-	}
-	if m := c.next(); m.raw != want {
-		t.Fatal(m.raw)
-	}
-	for n := 2; n < 100; n++ {
-		if err := a.hub.Deliver(to, p); err != nil {
-			t.Fatal(err)
-		}
-		if m := c.next(); m.Seq != uint64(n) {
-			t.Fatal(m.raw)
-		}
-	}
-	if err := b.hub.Deliver(Address{"n_b", "s_gone"}, p); err != ErrNoSession {
-		t.Fatal(err)
-	}
-	if err := b.hub.Deliver(to, p); err != nil {
-		t.Fatal(err)
-	}
-	c.wants("signal")
-	if err := a.hub.Deliver(Address{"n_gone", "s_gone"}, p); err != nil {
-		t.Fatal(err) // nobody can know
-	}
-}
-
 func TestConfigRefuses(t *testing.T) {
 	r := newRig(t, nil)
 	for name, change := range map[string]func(*Config){
 		"no node":          func(c *Config) { c.Node = "" },
 		"no signer":        func(c *Config) { c.Signer = nil },
-		"no bus":           func(c *Config) { c.Bus = nil },
 		"no identify":      func(c *Config) { c.Identify = nil },
 		"handler nil":      func(c *Config) { c.Handlers = map[protocol.Type]Handler{"x": {}} },
 		"handler of hello": func(c *Config) { c.Handlers = map[protocol.Type]Handler{"hello": {Serve: ok}} },
@@ -258,25 +219,10 @@ func TestConfigRefuses(t *testing.T) {
 		"small outbox":     func(c *Config) { c.Limits.OutboxBytes = 1 },
 	} {
 		cfg := r.hub.cfg
-		cfg.Limits, cfg.Registerer, cfg.Bus = Limits{}, nil, bus.NewMemory("x")
+		cfg.Limits, cfg.Registerer = Limits{}, nil
 		change(&cfg)
 		if _, err := New(cfg); err == nil {
 			t.Error(name)
 		}
 	}
-}
-
-func FuzzPushOfAnotherNode(f *testing.F) {
-	f.Add(encodePush(Push{Type: "t", Room: "r", From: "1", Kind: "offer", D: []byte(`{}`), Class: Ordered, Key: "k"}))
-	f.Add([]byte{1, 9})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		p, err := decodePush(b)
-		if err != nil {
-			return
-		}
-		q, err := decodePush(encodePush(p))
-		if err != nil || q.Type != p.Type || q.Room != p.Room || q.From != p.From || q.Kind != p.Kind || q.Key != p.Key || q.Class != p.Class || !bytes.Equal(q.D, p.D) {
-			t.Fatalf("%+v became %+v, %v", p, q, err)
-		}
-	})
 }

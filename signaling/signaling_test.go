@@ -17,7 +17,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rondo-chat/rondo/auth"
-	"github.com/rondo-chat/rondo/bus"
 	"github.com/rondo-chat/rondo/internal/testenv"
 	"github.com/rondo-chat/rondo/protocol"
 )
@@ -42,7 +41,7 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 	}
 	r := &rig{t: t, seen: &diary{}}
 	cfg := Config{
-		Node: "n_test", Version: "test", Bus: bus.NewMemory("n_test"), Signer: signer,
+		Node: "n_test", Version: "test", Signer: signer,
 		Identify: func(_ context.Context, _ Request, h protocol.Hello) (Identity, error) {
 			return Identity{User: protocol.User{ID: protocol.UserID("u_" + h.Name), Name: h.Name, Guest: true}, GuestToken: "guest"}, nil
 		},
@@ -57,15 +56,12 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 	if r.hub, err = New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	if err := cfg.Bus.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	mux := http.NewServeMux()
 	mux.Handle("/ws", r.hub)
 	mux.HandleFunc("/ws/check", r.hub.Check)
 	r.srv = httptest.NewServer(mux)
 	t.Cleanup(func() {
-		if err := errors.Join(r.hub.Close(), cfg.Bus.Close()); err != nil {
+		if err := r.hub.Close(); err != nil {
 			t.Error(err)
 		}
 		r.srv.Close()

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/rondo-chat/rondo/auth"
-	"github.com/rondo-chat/rondo/bus"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -404,7 +403,7 @@ func virtual(t *testing.T, d *diary, change func(*Config)) (*Hub, *wire) {
 		t.Fatal(err)
 	}
 	cfg := Config{
-		Node: "n", Bus: bus.NewMemory("n"), Signer: signer, Observer: d,
+		Node: "n", Signer: signer, Observer: d,
 		Identify: func(context.Context, Request, protocol.Hello) (Identity, error) { return Identity{}, nil },
 	}
 	if change != nil {
