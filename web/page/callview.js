@@ -89,6 +89,7 @@ export class CallView {
   /** The room is over; what was said stays in sight. @param {string} title @param {string} words */
   ended(title, words) {
     this.#detach();
+    this.#seatSelf(false);
     for (const id of [...this.#people.keys()]) this.#drop(id);
     if (document.pictureInPictureElement) void document.exitPictureInPicture().catch(() => {});
     $('alone', HTMLElement).hidden = false;
@@ -103,6 +104,7 @@ export class CallView {
   /** Forgets the call. */
   close() {
     this.#detach();
+    this.#seatSelf(false);
     for (const id of [...this.#people.keys()]) this.#drop(id);
     if (document.pictureInPictureElement) void document.exitPictureInPicture().catch(() => {});
     this.chat.clear();
@@ -274,7 +276,9 @@ export class CallView {
   #drawPeople() {
     const room = this.#room;
     if (!room) return;
-    this.#tiles.dataset.count = String(Math.max(1, room.peers.size));
+    const inGrid = room.kind === 'named' && room.peers.size > 0;
+    this.#tiles.dataset.count = String(room.peers.size + (inGrid ? 1 : 0));
+    this.#seatSelf(inGrid);
     const names = [...room.peers.values()].map((p) => p.name);
     $('remote-name', HTMLElement).textContent = room.kind === 'named' ? room.name || 'Room' : (names[0] ?? '');
     $('shared', HTMLElement).textContent = room.kind === 'named' ? count(room.peers.size + 1, 'person', 'people') + ` of ${room.capacity}` : sharedWords(room);
@@ -286,6 +290,18 @@ export class CallView {
     $('alone-title', HTMLElement).textContent = room.name || 'Your room is open';
     $('alone-words', HTMLElement).textContent = 'You are the first one here. Send the link to whom you want to see.';
     $('alone-copy', HTMLElement).hidden = false;
+  }
+
+  /**
+   * Our own picture sits among the others in a room, and in a corner in a call of two.
+   * @param {boolean} inGrid
+   */
+  #seatSelf(inGrid) {
+    const home = inGrid ? this.#tiles : $('stage', HTMLElement);
+    this.#self.classList.toggle('in-grid', inGrid);
+    if (inGrid ? this.#tiles.lastElementChild === this.#self : this.#self.parentElement === home) return;
+    home.append(this.#self);
+    if (this.#localVideo.srcObject) void this.#localVideo.play().catch(() => {});
   }
 
   // ---- controls ----

@@ -46,6 +46,7 @@ export class ChatPanel {
     const chat = room.chat;
     this.#log.replaceChildren();
     this.#input.disabled = false;
+    this.#input.placeholder = 'Write a message';
     this.#sendButton.disabled = false;
     this.#offerOlder();
     for (const m of chat.messages) this.#show(m);
@@ -64,6 +65,7 @@ export class ChatPanel {
     this.#room = null;
     this.#typing.textContent = '';
     this.#input.disabled = true;
+    this.#input.placeholder = 'The chat has ended';
     this.#sendButton.disabled = true;
   }
 

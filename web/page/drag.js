@@ -19,7 +19,7 @@ export function cornered(item, corner, moved) {
   };
 
   item.addEventListener('pointerdown', (e) => {
-    if (e.button !== 0) return;
+    if (e.button !== 0 || item.classList.contains('in-grid')) return;
     from = { x: e.clientX, y: e.clientY };
     item.setPointerCapture(e.pointerId);
   });
@@ -45,6 +45,7 @@ export function cornered(item, corner, moved) {
   item.addEventListener('pointercancel', drop);
 
   item.addEventListener('keydown', (e) => {
+    if (item.classList.contains('in-grid')) return;
     const now = item.dataset.corner || (getComputedStyle(item).bottom === '16px' ? 'br' : 'tr');
     const next =
       e.key === 'ArrowLeft' ? now[0] + 'l' : e.key === 'ArrowRight' ? now[0] + 'r' : e.key === 'ArrowUp' ? 't' + now[1] : e.key === 'ArrowDown' ? 'b' + now[1] : '';

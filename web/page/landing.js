@@ -101,7 +101,8 @@ export class Landing {
       return;
     }
     const searching = stats.pools.filter((p) => this.#rondo.pools.find((q) => q.name === p.name)?.mode === this.#prefs.mode).reduce((n, p) => n + p.waiting, 0);
-    const here = `${count(stats.online, 'person', 'people')} here now`;
+    const others = Math.max(0, stats.online - 1);
+    const here = others ? `${count(others, 'other person', 'others')} here now` : 'You are the first one here right now';
     box.textContent = searching ? `${here}, ${searching} looking for a ${modeWords[this.#prefs.mode]} call` : here;
   }
 

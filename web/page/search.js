@@ -1,6 +1,6 @@
 import { showTrack } from './callview.js';
 import { $, el, say } from './ui.js';
-import { duration, reachWords, waitingWords } from './words.js';
+import { deviceWords, duration, reachWords, waitingWords } from './words.js';
 
 /** @typedef {import('../sdk/types.js').Waiting} Waiting */
 /** @typedef {import('../sdk/types.js').Pool} Pool */
@@ -59,7 +59,9 @@ export class SearchView {
   #drawSelf() {
     const track = this.#media.picture;
     showTrack($('search-preview', HTMLVideoElement), track);
-    $('search-self', HTMLElement).classList.toggle('with-picture', track !== null);
+    const problem = $('search-problem', HTMLElement);
+    problem.textContent = deviceWords(this.#media.state.audio, this.#media.state.video);
+    problem.hidden = problem.textContent === '';
   }
 
   #drawReach() {

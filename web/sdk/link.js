@@ -45,6 +45,7 @@ const answerPatience = 3000; // ms for the impolite side to restart when asked
 const attemptTime = 8000; // ms for one restart to succeed
 const setupTime = 10_000; // ms for the first attempt
 const maxAttempts = 3; // restarts in a row without success; one less before the first success
+const settleTime = 700; // ms after a negotiation to look whether the connection held
 const statsEvery = 2000;
 const candidateBatch = 15; // ms
 
@@ -74,6 +75,7 @@ export class Link extends Emitter {
 
   // Negotiation, as in the specification's example.
   #makingOffer = false;
+  #lastRemote = ''; // session of the other side's last description
   #ignoreOffer = false;
   #settingAnswer = false;
   /** @type {Promise<void>} signals are taken one after another */
@@ -186,23 +188,25 @@ export class Link extends Emitter {
    */
   restart() {
     if (this.#dead || this.state === 'failed') return;
+    this.#wavering();
     if (!this.#o.reachable()) {
       this.#restartWaits = true; // signals would go nowhere
       return;
     }
     this.#restartWaits = false;
     if (this.#attempts >= maxAttempts - (this.#wasUp ? 0 : 1)) {
-      this.#fail();
+      if (this.#pc?.connectionState === 'connected') this.#up(); // it was only a precaution
+      else this.#fail();
       return;
     }
     this.#attempts++;
-    if (this.state === 'connected') this.#setState('reconnecting');
     if (this.#o.offers) {
       this.#restartInTurn();
       return;
     }
     this.#o.signal('restart', {});
     this.#timer('restart', answerPatience, () => this.#restartInTurn());
+    this.#timer('attempt', answerPatience + attemptTime, () => this.restart());
   }
 
   /** The network under us changed: look whether packets still flow. */
@@ -349,9 +353,8 @@ export class Link extends Emitter {
         for (const c of Array.isArray(d.candidates) ? d.candidates : []) await this.#addCandidate(c);
         break;
       case 'restart':
-        if (this.state === 'connected') this.#setState('reconnecting');
-        if (this.#pc) await this.#restartNow();
-        else await this.retry();
+        this.#wavering();
+        await this.#restartNow();
         break;
       case 'media':
         this.media = { audio: d.audio === true, video: d.video === true, screen: d.screen === true };
@@ -371,6 +374,7 @@ export class Link extends Emitter {
     this.#holding = true;
     try {
       await pc.setRemoteDescription({ type: 'offer', sdp });
+      this.#lastRemote = origin(sdp).session;
       if (pc !== this.#pc) return;
       await this.#adopt(pc);
       await this.#flushCandidates(pc);
@@ -378,6 +382,7 @@ export class Link extends Emitter {
       if (pc !== this.#pc) return;
       // `re` names the offer, so that an answer to an older one is told apart.
       this.#o.signal('answer', { sdp: pc.localDescription?.sdp ?? '', re: label(sdp) });
+      this.#negotiated(pc);
     } finally {
       if (pc === this.#pc) {
         this.#holding = false;
@@ -402,10 +407,13 @@ export class Link extends Emitter {
     this.#settingAnswer = true;
     try {
       await pc.setRemoteDescription({ type: 'answer', sdp });
+      this.#lastRemote = origin(sdp).session;
     } finally {
       this.#settingAnswer = false;
     }
-    if (pc === this.#pc) await this.#flushCandidates(pc);
+    if (pc !== this.#pc) return;
+    await this.#flushCandidates(pc);
+    this.#negotiated(pc);
   }
 
   /**
@@ -423,6 +431,10 @@ export class Link extends Emitter {
       this.#attempts = 0;
       this.#timer('setup', setupTime, () => this.restart());
     } else if (this.state === 'failed') {
+      // An offer of the connection that we gave up is an automatic restart: if
+      // each side's restarts revived the other, neither would ever fail. One
+      // of a new connection means that somebody pressed "try again".
+      if (origin(sdp).session === this.#lastRemote) return;
       this.#setState(this.#wasUp ? 'reconnecting' : 'connecting'); // the other side tries again
       this.#attempts = 0;
       this.#timer('setup', setupTime, () => this.restart());
@@ -513,6 +525,23 @@ export class Link extends Emitter {
     this.#queue = this.#queue.then(() => this.#restartNow()).catch((err) => this.#trouble(err));
   }
 
+  /** Says that we reconnect, unless the restart is only a precaution. */
+  #wavering() {
+    if (this.state === 'connected' && this.#pc?.connectionState !== 'connected') this.#setState('reconnecting');
+  }
+
+  /**
+   * A negotiation is done. A restart of a connection that still works makes no
+   * connectionstatechange, so look whether all is well.
+   *
+   * @param {RTCPeerConnection} pc
+   */
+  #negotiated(pc) {
+    this.#timer('settled', settleTime, () => {
+      if (pc === this.#pc && pc.connectionState === 'connected') this.#up();
+    });
+  }
+
   async #restartNow() {
     const pc = this.#pc;
     if (!pc || this.#dead) return;
@@ -552,7 +581,7 @@ export class Link extends Emitter {
   }
 
   #up() {
-    for (const name of ['setup', 'grace', 'restart', 'attempt', 'network']) this.#clear(name);
+    for (const name of ['setup', 'grace', 'restart', 'attempt', 'network', 'settled']) this.#clear(name);
     this.#attempts = 0;
     this.#restartWaits = false;
     const first = !this.#wasUp;

@@ -11,9 +11,9 @@ const flags = [
 ];
 
 /** Starts a browser with a profile of its own. */
-export async function launch({ fakeUI = true, extra = [] } = {}) {
+export async function launch({ fakeUI = true, fakeDevices = true, extra = [] } = {}) {
   const profile = mkdtempSync(join(tmpdir(), 'rondo-chromium-'));
-  const args = [...flags, ...(fakeUI ? ['--use-fake-ui-for-media-stream'] : []), ...extra, `--user-data-dir=${profile}`];
+  const args = [...flags.filter((f) => fakeDevices || f !== '--use-fake-device-for-media-stream'), ...(fakeUI ? ['--use-fake-ui-for-media-stream'] : []), ...extra, `--user-data-dir=${profile}`];
   const child = spawn(process.env.CHROMIUM ?? 'chromium', args, { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
   const waiting = new Map();
   const sessions = new Map();
@@ -57,8 +57,15 @@ export async function launch({ fakeUI = true, extra = [] } = {}) {
     async close() {
       await Promise.race([send('Browser.close').catch(() => {}), new Promise((r) => setTimeout(r, 2000))]);
       child.kill('SIGKILL');
-      await new Promise((r) => setTimeout(r, 200));
-      rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+      for (let tries = 0; tries < 20; tries++) {
+        await new Promise((r) => setTimeout(r, 100)); // its children write until they notice
+        try {
+          rmSync(profile, { recursive: true, force: true });
+          break;
+        } catch {
+          // again
+        }
+      }
     },
   };
 }
