@@ -72,7 +72,7 @@ export class SearchView {
     const items = steps.map((step, i) => {
       const words = reachWords(step.reach, this.#wish);
       const left = step.after_ms - waited;
-      const hint = i <= now ? '' : this.#wish.strict ? 'only if you allow it' : left > 0 ? `in ${duration(left)}` : '';
+      const hint = i > now && left > 0 ? `in ${duration(left)}` : '';
       const li = el('li', { 'data-reach': step.reach, class: i < now ? 'done' : '' }, el('span', {}, words, ' ', el('small', {}, hint)));
       if (i === now) li.setAttribute('aria-current', 'step');
       return li;
@@ -90,8 +90,9 @@ export class SearchView {
     const useful = schedule.filter((s) => {
       if (s.reach === 'tags') return this.#wish.tags.length > 0;
       if (s.reach === 'language') return this.#wish.languages.length > 0;
-      return !this.#wish.strict || schedule.length === 1;
+      return true;
     });
+    if (this.#wish.strict) useful.splice(1); // it never widens
     // What the server says now is shown, whatever we think of it.
     const reach = this.#waiting?.reach;
     if (reach && !useful.some((s) => s.reach === reach)) return schedule.filter((s) => s.reach === reach || useful.includes(s));

@@ -121,6 +121,7 @@ export class Tile {
   #draw() {
     const showsVideo = this.#mode === 'video' && this.#media.video && this.#frames && this.#state !== 'failed';
     this.element.classList.toggle('no-video', !showsVideo);
+    this.element.classList.toggle('failed', this.#state === 'failed');
     this.element.classList.toggle('screen', this.#media.screen);
     this.element.setAttribute('aria-label', this.#name);
     this.video.setAttribute('aria-label', `Picture of ${this.#name}`);

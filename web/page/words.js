@@ -46,7 +46,8 @@ export function reachWords(reach, wish) {
 export function waitingWords(w) {
   if (!w) return '';
   const others = Math.max(0, w.waiting - 1);
-  const here = others === 0 ? 'Nobody else is searching right now. We will keep looking.' : `${count(others, 'other person is', 'other people are')} searching now.`;
+  if (others === 0) return 'Nobody else is searching right now. We will keep looking.';
+  const here = `${count(others, 'other person is', 'other people are')} searching now.`;
   return w.estimate_ms === null || w.estimate_ms === undefined ? here : `${here} It usually takes about ${duration(w.estimate_ms)}.`;
 }
 
@@ -105,7 +106,7 @@ export function deviceWords(audio, video) {
   const both = bad(audio) && bad(video);
   if (audio === 'denied' || video === 'denied') {
     const what = both ? 'your camera and microphone' : audio === 'denied' ? 'your microphone' : 'your camera';
-    const go = both ? 'You can still talk by text.' : video === 'denied' ? 'They will hear you, and not see you.' : 'They will see you, and not hear you.';
+    const go = both ? 'You can still see and hear others, and write.' : video === 'denied' ? 'They will hear you, and not see you.' : 'They will see you, and not hear you.';
     return `This page may not use ${what}. To change that, click the icon beside the address, allow it, and reload. ${go}`;
   }
   if (both) return `We found no camera and no microphone that works. You can still see and hear others, and write.`;
