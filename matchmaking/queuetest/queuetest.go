@@ -481,10 +481,11 @@ func (s *suite) lease() {
 		s.Fatalf("swept %+v", w)
 	}
 	s.renew("n1", 0)
-	if w := s.sweepAll(); w != (matchmaking.Swept{Reaped: 1, Nodes: 1}) {
+	s.list("a2", "x1") // that is no renewal
+	if w := s.sweepAll(); w != (matchmaking.Swept{Reaped: 2, Nodes: 1}) {
 		s.Fatalf("swept %+v", w)
 	}
-	s.wantMissing([]int{0}, ref("a", 1), ref("b", 1))
+	s.wantMissing([]int{0, 2}, ref("a", 1), ref("b", 1), ref("a2", 1))
 	s.list("c", "x")
 	s.renew("n2", 10*time.Millisecond)
 	s.list("d", "x2")

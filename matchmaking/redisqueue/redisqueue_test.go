@@ -19,14 +19,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func dial(t testing.TB, addrs ...string) redis.UniversalClient {
 	t.Helper()
-	c := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: addrs, ContextTimeoutEnabled: true})
+	c := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: addrs, ContextTimeoutEnabled: true,
+		DialTimeout: time.Minute, ReadTimeout: time.Minute, WriteTimeout: time.Minute, PoolTimeout: time.Minute})
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
 func drivers(t testing.TB, c redis.UniversalClient) (*redisqueue.Queue, *redisqueue.Relations) {
 	t.Helper()
-	cfg := redisqueue.Config{Config: rediscall.Config{Client: c, Prefix: "test:", Timeout: 10 * time.Second}}
+	cfg := redisqueue.Config{Config: rediscall.Config{Client: c, Prefix: "test:", Timeout: time.Minute}}
 	q, err := redisqueue.New(cfg)
 	if err != nil {
 		t.Fatal(err)
