@@ -39,3 +39,19 @@ func TestHelpers(t *testing.T) {
 	everywhere(t, func() { time.Sleep(time.Second) })
 	elsewhere(func() { time.Sleep(time.Second) }) // want sleep
 }
+
+func live() { time.Sleep(time.Second) } // only below
+
+func mixed() { time.Sleep(time.Second) } // want sleep
+
+func nobody() { time.Sleep(time.Second) } // want sleep
+
+type walker struct{}
+
+func (walker) walk() { live(); time.Sleep(time.Second) }
+
+func TestLives(t *testing.T) {
+	everywhere(t, func() { live(); mixed(); walker{}.walk() })
+	everywhere(t, live)
+	mixed()
+}
