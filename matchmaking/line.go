@@ -5,9 +5,8 @@ import "math/rand/v2"
 // line holds the tickets that offer one term, oldest first: a skip list. All
 // steps cost the logarithm of its length.
 type line struct {
-	head  [maxLevel]*place // first place of each level
-	level int
-	size  int
+	head []*place // first place of each level
+	size int
 }
 
 // place is a ticket's place in a line.
@@ -27,16 +26,15 @@ func (t *memoryTicket) before(o *memoryTicket) bool {
 }
 
 func (l *line) insert(t *memoryTicket) {
-	var links [maxLevel]**place
-	l.find(t, &links)
 	level := 1
 	for bits := rand.Uint32(); bits&3 == 0 && level < maxLevel; bits >>= 2 {
 		level++
 	}
-	for l.level < level {
-		links[l.level] = &l.head[l.level]
-		l.level++
+	for len(l.head) < level {
+		l.head = append(l.head, nil)
 	}
+	var links [maxLevel]**place
+	l.find(t, &links)
 	p := &place{ticket: t, next: make([]*place, level)}
 	for i := range level {
 		p.next[i] = *links[i]
@@ -62,18 +60,23 @@ func (l *line) remove(t *memoryTicket) bool {
 // find returns the first place that is not before t, and at each level the link
 // that leads to it or past it.
 func (l *line) find(t *memoryTicket, links *[maxLevel]**place) *place {
-	next := l.head[:]
-	for i := l.level - 1; i >= 0; i-- {
+	next := l.head
+	for i := len(l.head) - 1; i >= 0; i-- {
 		for next[i] != nil && next[i].ticket.before(t) {
 			next = next[i].next
 		}
 		links[i] = &next[i]
 	}
-	if l.level == 0 {
+	if len(l.head) == 0 {
 		return nil
 	}
 	return *links[0]
 }
 
-// first returns the oldest place.
-func (l *line) first() *place { return l.head[0] }
+// first returns the oldest place, nil in an empty line.
+func (l *line) first() *place {
+	if len(l.head) == 0 {
+		return nil
+	}
+	return l.head[0]
+}

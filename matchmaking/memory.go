@@ -130,6 +130,7 @@ func (p *memoryPool) sinceLocked(t Ticket, old *memoryTicket, now int64) int64 {
 // searchLocked returns the oldest listed ticket that fits, of the first s.Look
 // of each term.
 func (p *memoryPool) searchLocked(self protocol.SessionID, s Search) (best *memoryTicket, rejected int) {
+	excluded := excluder(s.Exclude)
 	for _, term := range s.Seeks {
 		l := p.lines[term]
 		if l == nil {
@@ -144,7 +145,7 @@ func (p *memoryPool) searchLocked(self protocol.SessionID, s Search) (best *memo
 			if at.ticket.Session == self {
 				continue
 			}
-			if slices.Contains(s.Exclude, at.ticket.User) {
+			if excluded(at.ticket.User) {
 				rejected++
 				continue
 			}
@@ -153,6 +154,24 @@ func (p *memoryPool) searchLocked(self protocol.SessionID, s Search) (best *memo
 		}
 	}
 	return best, rejected
+}
+
+// excluder tells who is on the list; a long one is looked through only once.
+func excluder(list []protocol.UserID) func(protocol.UserID) bool {
+	if len(list) <= 32 {
+		return func(u protocol.UserID) bool { return slices.Contains(list, u) }
+	}
+	var set map[protocol.UserID]struct{}
+	return func(u protocol.UserID) bool {
+		if set == nil {
+			set = make(map[protocol.UserID]struct{}, len(list))
+			for _, e := range list {
+				set[e] = struct{}{}
+			}
+		}
+		_, ok := set[u]
+		return ok
+	}
 }
 
 func (p *memoryPool) listLocked(t *memoryTicket, now int64) {

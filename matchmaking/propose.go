@@ -98,7 +98,8 @@ func (m *Matcher) ack(ctx context.Context, c Claim) (Verdict, error) {
 // accept looks once more whether the two may meet and whether the one who
 // waited is there, and then says yes or no.
 func (m *Matcher) accept(ctx context.Context, s *search, p Pair) {
-	if w := m.judge(ctx, s, p); w != "" {
+	match, w := m.judge(ctx, s, p)
+	if w != "" {
 		m.turnDown(ctx, s, p, w)
 		return
 	}
@@ -112,29 +113,30 @@ func (m *Matcher) accept(ctx context.Context, s *search, p Pair) {
 		m.refuse(ctx, p, 0, whyGone)
 		return
 	}
-	m.decide(ctx, s, p)
+	m.decide(ctx, s, p, match)
 }
 
-// judge says why the proposal must be turned down, if it must.
-func (m *Matcher) judge(ctx context.Context, s *search, p Pair) why {
+// judge reads the proposal and says why it must be turned down, if it must.
+func (m *Matcher) judge(ctx context.Context, s *search, p Pair) (Match, why) {
 	other := p.Entrants[1].User
 	ex, err := m.exclusions(ctx, s.asker.User)
 	switch {
 	case err != nil:
-		return whyBusy
+		return Match{}, whyBusy
 	case other == s.asker.User || slices.Contains(ex.Hard, other):
-		return whyExcluded
+		return Match{}, whyExcluded
 	}
-	if _, err := m.match(p); err != nil {
+	match, err := m.match(p)
+	if err != nil {
 		m.cfg.Logger.Error("proposal not readable", "err", err)
-		return whyExcluded
+		return Match{}, whyExcluded
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.Probe)
 	defer cancel()
 	if !m.cfg.Hooks.Alive(ctx, s.asker.Session) {
-		return whySilent
+		return Match{}, whySilent
 	}
-	return ""
+	return match, ""
 }
 
 // turnDown undoes the proposal and puts the one who waited where it belongs.
@@ -163,7 +165,7 @@ func (m *Matcher) turnDown(ctx context.Context, s *search, p Pair, w why) {
 }
 
 // decide says yes to the queue, until it answers, and acts on what it says.
-func (m *Matcher) decide(ctx context.Context, s *search, p Pair) {
+func (m *Matcher) decide(ctx context.Context, s *search, p Pair, match Match) {
 	claim := Claim{Pool: p.Pool, Match: p.Match, Ref: p.Entrants[0].Ref}
 	var v Verdict
 	ok := m.insist(ctx, func() (err error) {
@@ -178,7 +180,6 @@ func (m *Matcher) decide(ctx context.Context, s *search, p Pair) {
 		m.back(s, p.Match, time.Now(), false)
 		return
 	}
-	match, _ := m.match(p) // judge has read it
 	opened := m.insistFor(ctx, openPatience, func() error { return m.open(ctx, match) })
 	if !opened {
 		m.abandon(s, p.Match, match, 0)
