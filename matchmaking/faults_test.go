@@ -731,63 +731,13 @@ func chaos(t *testing.T, seed uint64) {
 		c.Queue = &faulty{memory, func(call string) bool { return call != "renew" && chance(.03) }, func(call string) bool { return call != "renew" && chance(.03) }}
 	})
 	w.Lose(func() bool { return chance(.1) })
-	var people []*queuetest.Person
-	for i := range 60 {
-		people = append(people, w.Nodes[i%3].Person(fmt.Sprint("s", i)))
-	}
-	var all sync.WaitGroup
-	for i, p := range people {
-		own := rand.New(rand.NewPCG(uint64(i), seed))
-		all.Go(func() { live(p, own, 40) })
-	}
-	all.Wait()
+	people := w.Storm(seed, 60, 40, 3*time.Second)
 	mu.Lock()
 	stormy = false
 	mu.Unlock()
-	for _, p := range people {
-		p.Silence(false)
-		p.Node.Resume(t.Context(), p.Session)
-	}
-	time.Sleep(time.Minute)
-	synctest.Wait()
-	w.Whole()
-	left := 0
-	for _, p := range people {
-		if _, ok := p.Node.Status(p.Session); ok {
-			left++
-		}
-	}
-	if left > 1 {
-		t.Errorf("%d people still search", left)
-	}
+	left := w.Calm(people, time.Minute)
 	if st, err := memory.Stats(t.Context(), "video"); err != nil || st.Waiting != left {
 		t.Errorf("%d tickets for %d people", st.Waiting, left)
 	}
 	memory.Audit(t, "video")
-}
-
-// live is some steps in somebody's life.
-func live(p *queuetest.Person, rng *rand.Rand, steps int) {
-	for range steps {
-		time.Sleep(time.Duration(rng.IntN(3000)) * time.Millisecond)
-		switch rng.IntN(9) {
-		case 0:
-			p.Cancel()
-		case 1:
-			p.Node.Suspend(p.Session)
-		case 2:
-			p.Node.Resume(context.Background(), p.Session)
-		case 3:
-			p.Silence(rng.IntN(3) == 0)
-		default:
-			wish := profile{}
-			if rng.IntN(2) == 0 {
-				wish.Tags = []string{fmt.Sprint("t", rng.IntN(5))}
-			}
-			if rng.IntN(2) == 0 {
-				wish.Languages = []string{fmt.Sprint("l", rng.IntN(3))}
-			}
-			_, _ = p.Find(wish) // already, or no answer
-		}
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -426,4 +427,78 @@ func (town *Town) Crowd(n int, limit time.Duration) {
 		}
 	}
 	town.Whole()
+}
+
+// Storm has people on all nodes search, cancel, lose their sockets and fall
+// silent, steps times each with random pauses, and returns when they are done.
+func (town *Town) Storm(seed uint64, n, steps int, pause time.Duration) []*Person {
+	var people []*Person
+	for i := range n {
+		people = append(people, town.Nodes[i%len(town.Nodes)].Person(fmt.Sprint("s", i)))
+	}
+	var all sync.WaitGroup
+	for i, p := range people {
+		rng := rand.New(rand.NewPCG(uint64(i), seed))
+		all.Go(func() {
+			for range steps {
+				<-time.After(time.Duration(rng.Int64N(int64(pause))))
+				p.step(rng)
+			}
+		})
+	}
+	all.Wait()
+	return people
+}
+
+// step is one thing that somebody does.
+func (p *Person) step(rng *rand.Rand) {
+	switch rng.IntN(9) {
+	case 0:
+		p.Cancel()
+	case 1:
+		p.Node.Suspend(p.Session)
+	case 2:
+		p.Node.Resume(context.Background(), p.Session)
+	case 3:
+		p.Silence(rng.IntN(3) == 0)
+	default:
+		wish := matchmaking.Profile{}
+		if rng.IntN(2) == 0 {
+			wish.Tags = []string{fmt.Sprint("t", rng.IntN(5))}
+		}
+		if rng.IntN(2) == 0 {
+			wish.Languages = []string{fmt.Sprint("l", rng.IntN(3))}
+		}
+		_, _ = p.Find(wish) // it may search already, or get no answer
+	}
+}
+
+// Calm wakes all people of a storm and fails the test unless, within the limit,
+// all who still search have found each other (but for an odd one) and the book
+// is whole. It returns how many are left.
+func (town *Town) Calm(people []*Person, limit time.Duration) (left int) {
+	town.t.Helper()
+	for _, p := range people {
+		p.Silence(false)
+		p.Node.Resume(context.Background(), p.Session)
+	}
+	for end := time.Now().Add(limit); ; {
+		left = 0
+		for _, p := range people {
+			if _, searching := p.Node.Status(p.Session); searching {
+				left++
+			}
+		}
+		if left <= 1 {
+			break
+		}
+		if time.Now().After(end) {
+			town.t.Errorf("%d people still search", left)
+			return left
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	<-time.After(5 * time.Second) // what is under way ends: a lost message is made good for in less
+	town.Whole()
+	return left
 }

@@ -1,6 +1,7 @@
 package redisqueue_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,4 +26,16 @@ func TestCrowdOverRedis(t *testing.T) {
 func TestCrowdOverCluster(t *testing.T) {
 	addrs := testenv.RedisCluster(t).Addrs
 	town(t, func() redis.UniversalClient { return dial(t, addrs...) }).Crowd(1000, time.Minute)
+}
+
+// A storm over Redis, in which messages between the nodes are lost.
+func TestStormOverRedis(t *testing.T) {
+	addr := testenv.Redis(t).Addr
+	w := town(t, func() redis.UniversalClient { return dial(t, addr) })
+	var n atomic.Int64
+	w.Lose(func() bool { return n.Add(1)%11 == 0 })
+	people := w.Storm(1, 60, 40, 100*time.Millisecond)
+	w.Lose(nil)
+	w.Calm(people, time.Minute)
+	audit(t, dial(t, addr), "video")
 }
