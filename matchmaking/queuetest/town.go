@@ -482,23 +482,22 @@ func (town *Town) Calm(people []*Person, limit time.Duration) (left int) {
 		p.Silence(false)
 		p.Node.Resume(context.Background(), p.Session)
 	}
-	for end := time.Now().Add(limit); ; {
-		left = 0
+	searching := func() (n int) {
 		for _, p := range people {
-			if _, searching := p.Node.Status(p.Session); searching {
-				left++
+			if _, ok := p.Node.Status(p.Session); ok {
+				n++
 			}
 		}
-		if left <= 1 {
-			break
-		}
+		return n
+	}
+	for end := time.Now().Add(limit); searching() > 1; {
 		if time.Now().After(end) {
-			town.t.Errorf("%d people still search", left)
-			return left
+			town.t.Errorf("%d people still search", searching())
+			break
 		}
 		<-time.After(50 * time.Millisecond)
 	}
-	<-time.After(5 * time.Second) // what is under way ends: a lost message is made good for in less
+	<-time.After(10 * time.Second) // what is under way ends: a lost message, or a probe and the next
 	town.Whole()
-	return left
+	return searching()
 }
