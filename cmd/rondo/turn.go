@@ -81,7 +81,7 @@ func otherServers(urls []string, secrets []turnserver.Secret) ([]turnserver.Exte
 		case strings.HasPrefix(u, "turn:"), strings.HasPrefix(u, "turns:"):
 			other.Secret = secrets[0]
 		default:
-			return nil, fmt.Errorf("%w: turn-server: %q begins with none of stun:, stuns:, turn:, turns:", errUsage, u)
+			return nil, fmt.Errorf("%w: turn-server: %q is no STUN or TURN URL such as turn:relay.example.org", errUsage, u)
 		}
 		out = append(out, other)
 	}
