@@ -90,7 +90,15 @@ func (s *search) avoidLocked(u protocol.UserID, until time.Time) {
 // waiting already, Hooks.Found follows, or may have come first. Errors: already,
 // bad_request, unavailable.
 func (m *Matcher) Find(ctx context.Context, a Asker, p Profile) (protocol.Waiting, error) {
-	s, err := m.begin(a, p)
+	s, told, err := m.begin(a, p)
+	for told != nil { // a client that is quick asks again before Hooks.Found has returned
+		select {
+		case <-told:
+		case <-ctx.Done():
+			return protocol.Waiting{}, unavailable()
+		}
+		s, told, err = m.begin(a, p)
+	}
 	if err != nil {
 		return protocol.Waiting{}, err
 	}
@@ -113,40 +121,43 @@ func (m *Matcher) Find(ctx context.Context, a Asker, p Profile) (protocol.Waitin
 	return w, nil
 }
 
-// begin makes the search, unless something speaks against it.
-func (m *Matcher) begin(a Asker, p Profile) (*search, error) {
+// begin makes the search, unless something speaks against it. If the session is
+// just being told of its last match, told is closed when that is done.
+func (m *Matcher) begin(a Asker, p Profile) (s *search, told chan struct{}, err error) {
 	if p.Pool == "" {
 		p.Pool = m.order[0].Name
 	}
 	pool := m.pools[p.Pool]
 	if pool == nil {
-		return nil, protocol.Errorf(protocol.CodeBadRequest, "pool: there is none of this name")
+		return nil, nil, protocol.Errorf(protocol.CodeBadRequest, "pool: there is none of this name")
 	}
 	if err := pool.check(p); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !plain(string(a.Session), 128) || !plain(string(a.User), 128) {
-		return nil, protocol.Errorf(protocol.CodeBadRequest, "session or user: not an id")
+		return nil, nil, protocol.Errorf(protocol.CodeBadRequest, "session or user: not an id")
 	}
 	p.Tags, p.Languages, p.Want = unique(p.Tags), unique(p.Languages), unique(p.Want)
 	data, err := encodeDetails(a.Name, p)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	now := time.Now()
-	s := &search{asker: a, profile: p, pool: pool, data: data, start: now, epoch: m.nextEpoch(), index: -1}
+	s = &search{asker: a, profile: p, pool: pool, data: data, start: now, epoch: m.nextEpoch(), index: -1}
 	s.reach, _ = pool.reach(p, 0)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
 	case m.closed || !m.started.Load():
-		return nil, unavailable()
+		return nil, nil, unavailable()
+	case m.searches[a.Session] != nil && m.searches[a.Session].state == over:
+		return nil, m.searches[a.Session].toldLocked(), nil
 	case m.searches[a.Session] != nil:
-		return nil, protocol.Errorf(protocol.CodeAlready, "you are searching already")
+		return nil, nil, protocol.Errorf(protocol.CodeAlready, "you are searching already")
 	}
 	m.searches[a.Session] = s
 	m.scheduleLocked(s, now)
-	return s, nil
+	return s, nil, nil
 }
 
 func unique(list []string) []string {
@@ -258,10 +269,7 @@ func (m *Matcher) stopProposed(ctx context.Context, s *search, how after) (stopp
 	if s.then != quit {
 		s.then = how
 	}
-	if s.done == nil {
-		s.done = make(chan struct{})
-	}
-	done, asks := s.done, s.state == offered
+	done, asks := s.toldLocked(), s.state == offered
 	m.mu.Unlock()
 	if asks {
 		m.ask(ctx, s)
@@ -283,6 +291,14 @@ func (m *Matcher) endLocked(s *search) {
 		delete(m.searches, s.asker.Session)
 	}
 	m.agenda.remove(s)
+}
+
+// toldLocked returns what is closed when the search is settled.
+func (s *search) toldLocked() chan struct{} {
+	if s.done == nil {
+		s.done = make(chan struct{})
+	}
+	return s.done
 }
 
 // settleLocked wakes whoever waits to hear what came of a proposal.
