@@ -15,7 +15,7 @@ import (
 
 // silence is how long a waiting session may have been silent before it is
 // pinged ahead of a match (docs/protocol.md, section 3).
-const silence = time.Second
+const silence = 250 * time.Millisecond
 
 func (s *Server) matchFind(ctx context.Context, sess *signaling.Session, m *protocol.Message) (any, error) {
 	var wish protocol.Find

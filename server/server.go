@@ -52,7 +52,7 @@ type Config struct {
 
 	Sessions signaling.Limits
 	// Silence is how long a waiting session may have been silent before it is
-	// pinged ahead of a match; default 1 s, negative: always ping.
+	// pinged ahead of a match; default 250 ms, negative: always ping.
 	Silence time.Duration
 
 	Health     *metrics.Health       // required

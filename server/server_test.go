@@ -391,3 +391,76 @@ func TestEveryNodeCountsEverybody(t *testing.T) {
 		}
 	}
 }
+
+func TestTypingReachesTheOthersOnly(t *testing.T) {
+	everywhere(t, func(t *testing.T, here, there string) {
+		ann, bo := join(t, here, "Ann"), join(t, there, "Bo")
+		fa, fb := pair(t, ann, bo)
+		if err := ann.Typing(fa.Room, true); err != nil {
+			t.Fatal(err)
+		}
+		if ev := next[client.Typing](bo); !ev.On || ev.From != fb.Peer.ID || ev.Room != fb.Room {
+			t.Errorf("typing %+v", ev)
+		}
+	})
+}
+
+func TestHistoryHealsAGap(t *testing.T) {
+	everywhere(t, func(t *testing.T, here, there string) {
+		ann, bo := join(t, here, "Ann"), join(t, there, "Bo")
+		fa, fb := pair(t, ann, bo)
+		for _, text := range []string{"one", "two", "three"} {
+			if _, err := ann.Chat(t.Context(), fa.Room, text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		since := uint64(1)
+		h, err := bo.History(t.Context(), fb.Room, protocol.ChatQuery{Since: &since})
+		if err != nil || h.Off != 3 || h.More || len(h.Messages) != 2 || h.Messages[0].Text != "two" || h.Messages[1].Off != 3 {
+			t.Errorf("%+v, %v", h, err)
+		}
+		for _, bad := range []protocol.ChatQuery{{Since: &since, Before: 3}, {Limit: protocol.MaxHistory + 1}} {
+			_, err := bo.History(t.Context(), fb.Room, bad)
+			wantCode(t, err, protocol.CodeBadRequest)
+		}
+	})
+}
+
+func TestBadRequestsAreNamed(t *testing.T) {
+	urls := cluster(t, 1)
+	ann, bo := join(t, urls[0], "Ann"), join(t, urls[0], "Bo")
+	fa, _ := pair(t, ann, bo)
+	long := strings.Repeat("a", protocol.MaxCandidateBytes)
+	for name, tc := range map[string]struct {
+		t    protocol.Type
+		room protocol.RoomID
+		d    any
+		want protocol.Code
+	}{
+		"chat without cid":       {protocol.TypeChat, fa.Room, protocol.ChatSend{Text: "x"}, protocol.CodeBadRequest},
+		"chat with a bad cid":    {protocol.TypeChat, fa.Room, protocol.ChatSend{CID: "a b", Text: "x"}, protocol.CodeBadRequest},
+		"chat of blanks":         {protocol.TypeChat, fa.Room, protocol.ChatSend{CID: "a", Text: " \n "}, protocol.CodeBadRequest},
+		"chat of 4,001":          {protocol.TypeChat, fa.Room, protocol.ChatSend{CID: "a", Text: strings.Repeat("a", 4001)}, protocol.CodeTooLarge},
+		"room without mode":      {protocol.TypeRoomCreate, "", protocol.RoomCreate{Mode: "smell"}, protocol.CodeBadRequest},
+		"room of one":            {protocol.TypeRoomCreate, "", protocol.RoomCreate{Capacity: 1}, protocol.CodeBadRequest},
+		"room for a crowd":       {protocol.TypeRoomCreate, "", protocol.RoomCreate{Capacity: 7}, protocol.CodeBadRequest},
+		"room while in a room":   {protocol.TypeRoomCreate, "", protocol.RoomCreate{}, protocol.CodeAlready},
+		"room that is not there": {protocol.TypeRoomInfo, "nowhere", struct{}{}, protocol.CodeNotFound},
+		"name of nothing":        {protocol.TypeUserUpdate, "", protocol.UserUpdate{Name: "  "}, protocol.CodeBadRequest},
+		"call that flies":        {protocol.TypeCallState, "", protocol.CallState{State: "flying"}, protocol.CodeBadRequest},
+		"search while in a room": {protocol.TypeMatchFind, "", protocol.Find{}, protocol.CodeAlready},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := ann.Request(t.Context(), tc.t, tc.room, tc.d)
+			for protocol.CodeOf(err) == protocol.CodeRateLimited { // the bucket is shared by the cases
+				<-time.After(200 * time.Millisecond)
+				_, err = ann.Request(t.Context(), tc.t, tc.room, tc.d)
+			}
+			wantCode(t, err, tc.want)
+		})
+	}
+	wantCode(t, ann.Signal(t.Context(), fa.Room, "", "smoke", struct{}{}), protocol.CodeBadRequest)
+	wantCode(t, ann.Signal(t.Context(), fa.Room, "", protocol.SignalCandidate, map[string]string{"c": long}), protocol.CodeTooLarge)
+	wantCode(t, ann.Signal(t.Context(), fa.Room, fa.You, protocol.SignalHangup, struct{}{}), protocol.CodeBadRequest)
+	wantCode(t, ann.Signal(t.Context(), fa.Room, "9", protocol.SignalHangup, struct{}{}), protocol.CodePeerGone)
+}
