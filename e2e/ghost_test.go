@@ -32,8 +32,8 @@ func TestGhosts(t *testing.T) {
 				find(t, ghost, protocol.Find{})
 				death.die(proxy)
 				if death.name == "half-open" {
-					// Who spoke within the last second passes for alive.
-					testenv.Eventually(t, wait, func() bool { return proxy.Quiet() > 1200*time.Millisecond }, "silence")
+					// Who spoke within the last quarter of a second passes for alive.
+					testenv.Eventually(t, wait, func() bool { return proxy.Quiet() > 400*time.Millisecond }, "silence")
 				}
 
 				began := time.Now()

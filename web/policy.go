@@ -25,7 +25,7 @@ func newPolicy(cfg Config) policy {
 
 // permissions lets the page itself, and nobody it might show, use the devices
 // of a call, and switches off what it never needs.
-const permissions = "camera=(self), microphone=(self), display-capture=(self), speaker-selection=(self), " +
+const permissions = "camera=(self), microphone=(self), display-capture=(self), " +
 	"picture-in-picture=(self), fullscreen=(self), autoplay=(self), screen-wake-lock=(self), clipboard-write=(self), " +
 	"geolocation=(), payment=(), usb=(), serial=(), hid=(), midi=(), accelerometer=(), gyroscope=(), " +
 	"magnetometer=(), publickey-credentials-get=(), browsing-topics=()"
