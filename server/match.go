@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"reflect"
 	"time"
 
 	"github.com/rondo-chat/rondo/bus"
@@ -77,7 +78,7 @@ func (s *Server) matchNext(ctx context.Context, sess *signaling.Session, m *prot
 	if err := m.Unmarshal(&wish); err != nil {
 		return nil, err
 	}
-	if len(m.D) == 0 || string(m.D) == "{}" {
+	if reflect.ValueOf(wish).IsZero() { // nothing said: as before
 		if last, ok := s.wishes.Load(sess.ID()); ok {
 			wish = last.(protocol.Find)
 		}
