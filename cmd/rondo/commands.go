@@ -57,19 +57,13 @@ func health(ctx context.Context, args, env []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if cfg.MetricsListen == "" {
-		return fmt.Errorf("%w: health: metrics-listen is empty", errUsage)
-	}
-	host, port, err := net.SplitHostPort(cfg.MetricsListen)
+	url, err := localMetrics(cfg, "/readyz")
 	if err != nil {
-		return fmt.Errorf("%w: metrics-listen: %w", errUsage, err)
-	}
-	if host == "" || net.ParseIP(host).IsUnspecified() {
-		host = "127.0.0.1"
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
@@ -84,4 +78,20 @@ func health(ctx context.Context, args, env []string, stdout io.Writer) error {
 	}
 	fmt.Fprintln(stdout, "ready")
 	return nil
+}
+
+// localMetrics is the URL of a path on the metrics listener of a server that
+// runs on this machine with the same settings.
+func localMetrics(cfg *config, path string) (string, error) {
+	if cfg.MetricsListen == "" {
+		return "", fmt.Errorf("%w: metrics-listen is empty", errUsage)
+	}
+	host, port, err := net.SplitHostPort(cfg.MetricsListen)
+	if err != nil {
+		return "", fmt.Errorf("%w: metrics-listen: %w", errUsage, err)
+	}
+	if host == "" || net.ParseIP(host).IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port) + path, nil
 }

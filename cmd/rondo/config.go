@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -283,6 +284,14 @@ func (c *config) validate() error {
 		return bad("log-level", "%q is none of debug, info, warn, error", c.LogLevel)
 	}
 	return c.Pools.validate()
+}
+
+// secretPath is where the secret is kept.
+func (c *config) secretPath() string {
+	if c.SecretFile != "" {
+		return c.SecretFile
+	}
+	return filepath.Join(c.DataDir, "secret")
 }
 
 func allSTUN(urls []string) bool {

@@ -27,6 +27,7 @@ const usage = `Rondo lets people meet in a browser call.
   rondo [flags]            run the server (rondo --help lists the flags)
   rondo doctor [flags]     check that calls can work: each way to a running server
   rondo health [flags]     exit 0 if the server answers that it is ready
+  rondo drain [flags]      send the clients of the server here elsewhere and stop it
   rondo secret --file F    make the secret that several nodes share, if F is not there yet
   rondo version            print the version
 `
@@ -50,6 +51,8 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int 
 		err = doctor(ctx, args, stdout)
 	case "health":
 		err = health(ctx, args, env, stdout)
+	case "drain":
+		err = drain(ctx, args, env, stdout)
 	case "secret":
 		err = makeSecret(args, stdout)
 	case "version":

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -133,10 +132,7 @@ func (n *node) open(ctx context.Context) error {
 }
 
 func (n *node) openSecret() error {
-	path := n.cfg.SecretFile
-	if path == "" {
-		path = filepath.Join(n.cfg.DataDir, "secret")
-	}
+	path := n.cfg.secretPath()
 	secret, created, err := auth.LoadOrCreateSecret(path)
 	if err != nil {
 		return fmt.Errorf("secret-file: %w", err)
@@ -225,6 +221,8 @@ func (a *addresses) setTURN(l turnserver.Addr) {
 
 // run listens, says where, waits for the end and stops in order.
 func (n *node) run(ctx context.Context, stdout io.Writer) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	public, err := net.Listen("tcp", n.cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
@@ -241,7 +239,7 @@ func (n *node) run(ctx context.Context, stdout io.Writer) error {
 	for _, a := range n.turn.Addrs() {
 		at.setTURN(a)
 	}
-	if err := n.serveMetrics(&at, failed); err != nil {
+	if err := n.serveMetrics(&at, stop, failed); err != nil {
 		return err
 	}
 	web := n.newHTTP(n.server.Handler())
@@ -274,7 +272,7 @@ func (n *node) newHTTP(h http.Handler) *http.Server {
 	}
 }
 
-func (n *node) serveMetrics(at *addresses, failed chan<- error) error {
+func (n *node) serveMetrics(at *addresses, stop func(), failed chan<- error) error {
 	if n.cfg.MetricsListen == "" {
 		return nil
 	}
@@ -287,6 +285,7 @@ func (n *node) serveMetrics(at *addresses, failed chan<- error) error {
 	mux.Handle("GET /metrics", n.metrics.Handler())
 	mux.HandleFunc("GET /healthz", n.health.Healthz)
 	mux.HandleFunc("GET /readyz", n.health.Readyz)
+	mux.HandleFunc("POST /drain", drainHandler(n.signer, time.Now, stop))
 	s := n.newHTTP(mux)
 	n.onClose(func() { _ = s.Close() })
 	go func() { failed <- ignoreClosed(s.Serve(l)) }()
