@@ -1,0 +1,21 @@
+-- Stores a session's record unless it belongs to another node or is newer.
+-- KEYS[1]  session, HASH: n = node, g = generation, k = spoken, r = revision, d = the rest
+-- ARGV[1]  node
+-- ARGV[2]  generation
+-- ARGV[3]  spoken, "0" or "1"
+-- ARGV[4]  revision
+-- ARGV[5]  the rest, JSON
+-- ARGV[6]  time to live, ms
+-- returns  1, or 0 if it was refused
+local old = redis.call('HMGET', KEYS[1], 'n', 'g', 'r')
+if old[1] then
+  if old[1] ~= ARGV[1] or tonumber(old[2]) > tonumber(ARGV[2]) then
+    return 0
+  end
+  if tonumber(old[2]) == tonumber(ARGV[2]) and tonumber(old[3]) >= tonumber(ARGV[4]) then
+    return 1
+  end
+end
+redis.call('HSET', KEYS[1], 'n', ARGV[1], 'g', ARGV[2], 'k', ARGV[3], 'r', ARGV[4], 'd', ARGV[5])
+redis.call('PEXPIRE', KEYS[1], ARGV[6])
+return 1

@@ -1,0 +1,208 @@
+package signaling
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rondo-chat/rondo/protocol"
+)
+
+// Store keeps records of sessions where all nodes of one service find them, so
+// that a session can go on at another node than the one that has it. It is safe
+// for concurrent use, also by several nodes.
+//
+// Each record belongs to the node it names. Only that node may save or remove
+// it; another one gets it by Take, and by nothing else: of any number that try,
+// one does. Methods are atomic for each record. Their errors mean that the
+// outcome is unknown; all may be repeated.
+type Store interface {
+	// Save stores the records for ttl, each unless the one that is there belongs
+	// to another node or has a higher Gen: then its result is false. A record
+	// with a lower or the same Rev than that of the same node and Gen changes
+	// nothing, which is no refusal.
+	Save(ctx context.Context, ttl time.Duration, records []*Record) (saved []bool, err error)
+
+	// Load returns the record, nil if there is none, and whether its node has
+	// renewed its lease in time.
+	Load(ctx context.Context, id protocol.SessionID) (r *Record, alive bool, err error)
+
+	// Take gives the record to the node to, if it belongs to from and a token of
+	// generation gen is good for it: its Gen rises by one, Spoken becomes false.
+	// It returns the record as it is then, or nil if nothing was taken.
+	Take(ctx context.Context, ttl time.Duration, id protocol.SessionID, gen uint64, from, to protocol.NodeID) (*Record, error)
+
+	// Remove removes the record if it belongs to the node. It returns false if
+	// it belongs to another one.
+	Remove(ctx context.Context, id protocol.SessionID, node protocol.NodeID) (bool, error)
+
+	// Renew renews the node's lease and prolongs those of the records that
+	// belong to it.
+	Renew(ctx context.Context, node protocol.NodeID, lease, ttl time.Duration, ids []protocol.SessionID) ([]Hold, error)
+}
+
+// Hold is what became of a record.
+type Hold int8
+
+// What Renew finds.
+const (
+	Held    Hold = iota // it belongs to the node
+	Missing             // it is not there
+	Taken               // it belongs to another node
+)
+
+// Record is a session as it is stored. A Store keeps the fields of the first
+// block by themselves and need not understand the others.
+type Record struct {
+	ID     protocol.SessionID `json:"-"`
+	Node   protocol.NodeID    `json:"-"`
+	Gen    uint64             `json:"-"` // of the resume token that is good
+	Spoken bool               `json:"-"` // the client has shown that it has that token
+	Rev    uint64             `json:"-"` // counts the states saved
+
+	User protocol.User `json:"user"`
+	Seq  uint64        `json:"seq"`
+	Note []byte        `json:"note,omitempty"` // see Session.SetNote
+
+	// Complete says that the fields below are there and nothing came after them.
+	Complete bool    `json:"complete,omitempty"`
+	Heals    uint64  `json:"heals,omitempty"`
+	Ring     []Kept  `json:"ring,omitempty"`
+	Replies  []Reply `json:"replies,omitempty"`
+}
+
+// Kept is a push that the client may not have.
+type Kept struct {
+	Seq   uint64          `json:"seq"`
+	Own   bool            `json:"own,omitempty"`
+	Room  protocol.RoomID `json:"room,omitempty"`
+	Frame []byte          `json:"frame"`
+}
+
+// Reply is a remembered answer.
+type Reply struct {
+	ID    uint32        `json:"id"`
+	Type  protocol.Type `json:"t"`
+	Frame []byte        `json:"frame"`
+}
+
+// Accepts reports whether a token of the generation is good for a record whose
+// node has no say any more. It is for Stores.
+func (r *Record) Accepts(gen uint64) bool {
+	return gen == r.Gen || gen+1 == r.Gen && !r.Spoken
+}
+
+// MemoryStore is a Store in the memory of one process, for several hubs in it.
+type MemoryStore struct {
+	mu      sync.Mutex
+	records map[protocol.SessionID]memoryRecord
+	leases  map[protocol.NodeID]time.Time
+}
+
+type memoryRecord struct {
+	Record
+	until time.Time
+}
+
+// NewMemoryStore makes an empty MemoryStore.
+func NewMemoryStore() *MemoryStore {
+	return &MemoryStore{records: map[protocol.SessionID]memoryRecord{}, leases: map[protocol.NodeID]time.Time{}}
+}
+
+var _ Store = (*MemoryStore)(nil)
+
+// getLocked returns what is stored and not over.
+func (m *MemoryStore) getLocked(id protocol.SessionID) (memoryRecord, bool) {
+	r, ok := m.records[id]
+	if ok && !time.Now().Before(r.until) {
+		delete(m.records, id)
+		return memoryRecord{}, false
+	}
+	return r, ok
+}
+
+// Save implements Store.
+func (m *MemoryStore) Save(_ context.Context, ttl time.Duration, records []*Record) ([]bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	saved := make([]bool, len(records))
+	for i, r := range records {
+		old, ok := m.getLocked(r.ID)
+		if ok && (old.Node != r.Node || old.Gen > r.Gen) {
+			continue
+		}
+		saved[i] = true
+		if !ok || r.Gen > old.Gen || r.Rev > old.Rev {
+			m.records[r.ID] = memoryRecord{r.clone(), time.Now().Add(ttl)}
+		}
+	}
+	return saved, nil
+}
+
+// clone returns a copy whose slices are its own; frames are never changed.
+func (r *Record) clone() Record {
+	c := *r
+	c.Note, c.Ring, c.Replies = slices.Clone(r.Note), slices.Clone(r.Ring), slices.Clone(r.Replies)
+	return c
+}
+
+// Load implements Store.
+func (m *MemoryStore) Load(_ context.Context, id protocol.SessionID) (*Record, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, ok := m.getLocked(id)
+	if !ok {
+		return nil, false, nil
+	}
+	c := r.clone()
+	return &c, time.Now().Before(m.leases[r.Node]), nil
+}
+
+// Take implements Store.
+func (m *MemoryStore) Take(_ context.Context, ttl time.Duration, id protocol.SessionID, gen uint64, from, to protocol.NodeID) (*Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, ok := m.getLocked(id)
+	if !ok || r.Node != from || !r.Accepts(gen) {
+		return nil, nil
+	}
+	r.Node, r.Gen, r.Spoken, r.Rev, r.until = to, r.Gen+1, false, r.Rev+1, time.Now().Add(ttl)
+	m.records[id] = r
+	c := r.clone()
+	return &c, nil
+}
+
+// Remove implements Store.
+func (m *MemoryStore) Remove(_ context.Context, id protocol.SessionID, node protocol.NodeID) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, ok := m.getLocked(id)
+	if ok && r.Node != node {
+		return false, nil
+	}
+	delete(m.records, id)
+	return true, nil
+}
+
+// Renew implements Store.
+func (m *MemoryStore) Renew(_ context.Context, node protocol.NodeID, lease, ttl time.Duration, ids []protocol.SessionID) ([]Hold, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	m.leases[node] = now.Add(lease)
+	holds := make([]Hold, len(ids))
+	for i, id := range ids {
+		r, ok := m.getLocked(id)
+		switch {
+		case !ok:
+			holds[i] = Missing
+		case r.Node != node:
+			holds[i] = Taken
+		default:
+			r.until = now.Add(ttl)
+			m.records[id] = r
+		}
+	}
+	return holds, nil
+}
