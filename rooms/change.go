@@ -150,8 +150,8 @@ func (rec *Record) seat(m Member, node protocol.NodeID) Member {
 // move brings the member at i to the node.
 func (rec *Record) move(i int, node protocol.NodeID, seat *Member) outcome {
 	m := &rec.Room.Members[i]
-	moved := m.Node != node
-	m.Node = node
+	moved := m.Node != node || !m.Lost.IsZero()
+	m.Node, m.Lost = node, time.Time{}
 	*seat = *m
 	if moved {
 		return changed

@@ -83,8 +83,16 @@ func unavailable(msg string) error {
 	return &protocol.Error{Code: protocol.CodeUnavailable, Msg: msg, Retry: time.Second}
 }
 
-// renew renews the lease. The first time it clears away the seats of a former
-// process first: nobody else would, as this one keeps the name alive.
+// lapsed reports whether the lease has run out since it was renewed last.
+func (l *lease) lapsed(ttl time.Duration) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.asked.IsZero() && time.Since(l.asked) >= ttl
+}
+
+// renew renews the lease. The first time it sees to the seats of a former process
+// first: nobody else would, as this one keeps the name alive. Where sessions may
+// go on at other nodes or here (Holds is set), check takes out who does not.
 func (r *Registry) renew(ctx context.Context) error {
 	asked := time.Now()
 	err := r.renewOnce(ctx)
@@ -93,16 +101,21 @@ func (r *Registry) renew(ctx context.Context) error {
 }
 
 func (r *Registry) renewOnce(ctx context.Context) error {
-	if r.lease.first() {
+	lapsed := r.lease.lapsed(r.cfg.Lease)
+	if r.lease.first() && r.cfg.Holds == nil {
 		if err := r.reap(ctx, r.cfg.Node); err != nil {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
+	call, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
 	defer cancel()
-	seats, err := r.cfg.Store.Renew(ctx, r.cfg.Node, r.cfg.Lease)
-	if err == nil {
-		r.seats.Store(int64(seats))
+	seats, err := r.cfg.Store.Renew(call, r.cfg.Node, r.cfg.Lease)
+	if err != nil {
+		return err
 	}
-	return err
+	r.seats.Store(int64(seats))
+	if lapsed {
+		return r.reclaim(ctx)
+	}
+	return nil
 }

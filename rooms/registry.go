@@ -32,6 +32,7 @@ type Config struct {
 
 	Lease      time.Duration  // how long this node counts as alive after a renewal; 10 s; renewed every quarter
 	Sweep      time.Duration  // how often to look for dead nodes and rooms that are over; 2 s
+	Grace      time.Duration  // how long members of a dead node may come back on another one; 30 s
 	Linger     time.Duration  // how long an empty named room stays; 10 min
 	Remember   time.Duration  // how long an ended matched room is remembered, so that Open does not make it again; 2 min
 	KeepEvery  time.Duration  // how often the rooms of this node are prolonged in the store; 1 h
@@ -44,6 +45,12 @@ type Config struct {
 	// room (lost; gone is not empty) or removed an empty room (expired). It is
 	// called from one goroutine, without locks, and must not block for long.
 	Removed func(room Room, gone []Member, why Reason)
+	// Stranded, if set, is called when a sweep found members of a dead node, which
+	// are away now; members is how they were before. As Removed.
+	Stranded func(room Room, members []Member)
+	// Regained, if set, is called with members of this node that others had taken
+	// for stranded, because this node had not renewed its lease. As Removed.
+	Regained func(room Room, members []Member)
 	// Holds, if set, says whether the session is here and sits in that room as
 	// that member. A seat of this node that it denies twice, CheckEvery apart, is
 	// taken out as lost: a call left it whose outcome nobody learned. It must not
@@ -68,13 +75,14 @@ func (c *Config) validate() error {
 	case c.Capacity < 0 || c.Capacity == 1:
 		return errors.New("rooms: Config.Capacity must be at least 2")
 	}
-	for _, d := range []*time.Duration{&c.Lease, &c.Sweep, &c.Linger, &c.Remember, &c.KeepEvery, &c.CheckEvery, &c.Timeout} {
+	for _, d := range []*time.Duration{&c.Lease, &c.Sweep, &c.Grace, &c.Linger, &c.Remember, &c.KeepEvery, &c.CheckEvery, &c.Timeout} {
 		if *d < 0 {
 			return errors.New("rooms: a duration of Config is negative")
 		}
 	}
 	orDefault(&c.Lease, 10*time.Second)
 	orDefault(&c.Sweep, 2*time.Second)
+	orDefault(&c.Grace, 30*time.Second)
 	orDefault(&c.Linger, 10*time.Minute)
 	orDefault(&c.Remember, 2*time.Minute)
 	orDefault(&c.KeepEvery, time.Hour)
@@ -87,6 +95,12 @@ func (c *Config) validate() error {
 	}
 	if c.Removed == nil {
 		c.Removed = func(Room, []Member, Reason) {}
+	}
+	if c.Stranded == nil {
+		c.Stranded = func(Room, []Member) {}
+	}
+	if c.Regained == nil {
+		c.Regained = func(Room, []Member) {}
 	}
 	if c.Kept == nil {
 		c.Kept = func([]protocol.RoomID) {}
@@ -111,6 +125,8 @@ type Registry struct {
 	lease *lease
 	seats atomic.Int64 // of this node, at the last renewal
 
+	burials map[protocol.NodeID]time.Time // dead nodes, and when to look at them again; owned by sweep
+
 	cancel context.CancelFunc // of what Start began
 	done   sync.WaitGroup
 }
@@ -120,7 +136,7 @@ func New(cfg Config) (*Registry, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	r := &Registry{cfg: cfg, lease: newLease()}
+	r := &Registry{cfg: cfg, lease: newLease(), burials: map[protocol.NodeID]time.Time{}}
 	r.metrics = newMetrics(cfg.Registerer, func() float64 { return float64(r.seats.Load()) })
 	return r, nil
 }
@@ -207,15 +223,36 @@ func (r *Registry) Join(ctx context.Context, id protocol.RoomID, m Member, passc
 	return room, seat, nil
 }
 
+// Return moves the session's seat to this node, where the session goes on, and
+// returns the room and the member as it was. Errors: not_found for no such room
+// or member.
+func (r *Registry) Return(ctx context.Context, id protocol.RoomID, s protocol.SessionID) (Room, Member, error) {
+	var was Member
+	room, err := r.change(ctx, id, func(rec *Record, _ time.Time) (outcome, error) {
+		i := rec.Room.seat(s)
+		if i < 0 {
+			return unchanged, errNoMember()
+		}
+		m := &rec.Room.Members[i]
+		was = *m
+		m.Node, m.Away, m.Lost = r.cfg.Node, false, time.Time{}
+		if *m == was {
+			return unchanged, nil
+		}
+		return changed, nil
+	})
+	return room, was, err
+}
+
 // Leave gives the session's seat up and returns the room without it, and who
-// left. If the session has no seat, or the room is gone, the Member is zero and
-// nothing changes. A matched room is Ended then.
+// left. If the session has no seat on this node, or the room is gone, the Member
+// is zero and nothing changes. A matched room is Ended then.
 func (r *Registry) Leave(ctx context.Context, id protocol.RoomID, s protocol.SessionID) (Room, Member, error) {
 	var gone Member
 	room, err := r.changeAny(ctx, id, func(rec *Record, now time.Time) (outcome, error) {
 		gone = Member{}
 		i := rec.Room.seat(s)
-		if i < 0 {
+		if i < 0 || rec.Room.Members[i].Node != r.cfg.Node {
 			return unchanged, nil
 		}
 		gone = rec.Room.Members[i]
@@ -235,7 +272,7 @@ func (r *Registry) Leave(ctx context.Context, id protocol.RoomID, s protocol.Ses
 }
 
 // SetAway notes whether the member's socket is there. Errors: not_found for no
-// such room or member.
+// such room, or no such member on this node.
 func (r *Registry) SetAway(ctx context.Context, id protocol.RoomID, s protocol.SessionID, away bool) (Room, error) {
 	room, _, err := r.changeMember(ctx, id, s, func(m *Member) { m.Away = away })
 	return room, err
@@ -250,8 +287,8 @@ func (r *Registry) changeMember(ctx context.Context, id protocol.RoomID, s proto
 	var member Member
 	room, err := r.change(ctx, id, func(rec *Record, _ time.Time) (outcome, error) {
 		i := rec.Room.seat(s)
-		if i < 0 {
-			return unchanged, protocol.Errorf(protocol.CodeNotFound, "no such member")
+		if i < 0 || rec.Room.Members[i].Node != r.cfg.Node {
+			return unchanged, errNoMember()
 		}
 		before := rec.Room.Members[i]
 		f(&rec.Room.Members[i])
@@ -291,5 +328,7 @@ type Stats struct {
 
 // Stats returns numbers of this node. It asks nobody.
 func (r *Registry) Stats() Stats { return Stats{Seats: int(r.seats.Load())} }
+
+func errNoMember() error { return protocol.Errorf(protocol.CodeNotFound, "no such member") }
 
 func errNotFound() error { return protocol.Errorf(protocol.CodeNotFound, "no such room") }

@@ -11,8 +11,11 @@
 //   - member ids are never used twice in a room;
 //   - every call may be repeated, after an error too: the second one changes
 //     nothing and says the same;
-//   - members of a node that died are taken out by another node within lease and
-//     sweep time, and Config.Removed hears of each removal on one node only;
+//   - members of a node that died are away for a grace time, in which their
+//     sessions may Return on another node, and are then taken out by another node;
+//     Config.Stranded and Config.Removed hear of each of them on one node only;
+//   - a node gives up, renames and marks the seats of its own sessions only, so
+//     that one which wakes up late does nothing to who is elsewhere by now;
 //   - an empty named room is gone after ten minutes, a matched room at the first
 //     leave; nothing remains in the store if every node dies.
 //
@@ -47,6 +50,7 @@ type Member struct {
 	Name    string             `json:"name"`
 	Since   time.Time          `json:"since"`
 	Away    bool               `json:"away,omitempty"` // the socket is gone, the seat is kept
+	Lost    time.Time          `json:"lost,omitzero"`  // when its node was found dead; zero: it was not
 }
 
 // Room is a room at one version. It is a value: changing it changes no room.

@@ -172,8 +172,8 @@ func TestTimes(t *testing.T) {
 			removed = append(removed, fmt.Sprintf("%s %d %s", room.ID, len(gone), why))
 		}
 		seen := func() []string { mu.Lock(); defer mu.Unlock(); return slices.Sorted(slices.Values(removed)) }
-		dying := start(t, s, "n1", func(c *rooms.Config) { c.Removed = note })
-		alive := start(t, s, "n2", func(c *rooms.Config) { c.Removed = note })
+		dying := start(t, s, "n1", func(c *rooms.Config) { c.Removed, c.Grace = note, time.Millisecond })
+		alive := start(t, s, "n2", func(c *rooms.Config) { c.Removed, c.Grace = note, time.Millisecond })
 		defer alive.Close()
 		named := create(t, dying, protocol.RoomCreate{})
 		if _, err := alive.Open(t.Context(), pair("match", "n1", "n2")); err != nil {
@@ -502,7 +502,7 @@ func TestMetrics(t *testing.T) {
 		}
 		_, _, _ = r.Join(t.Context(), "nowhere", rooms.Member{Session: "x"}, "")
 		for range 2 {
-			if _, err := r.Open(t.Context(), pair("match", "n1", "n2")); err != nil {
+			if _, err := r.Open(t.Context(), pair("match", "n1", "n1")); err != nil {
 				t.Fatal(err)
 			}
 		}

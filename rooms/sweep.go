@@ -2,6 +2,8 @@ package rooms
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/rondo-chat/rondo/auth"
@@ -76,17 +78,18 @@ func (r *Registry) every(ctx context.Context, interval time.Duration, poke <-cha
 	}
 }
 
-// sweep takes the members of dead nodes out and removes rooms that are over.
+// sweep buries the dead nodes and removes rooms that are over.
 func (r *Registry) sweep(ctx context.Context) error {
 	dead, err := r.cfg.Store.Dead(ctx)
 	if err != nil {
 		return err
 	}
+	maps.DeleteFunc(r.burials, func(node protocol.NodeID, _ time.Time) bool { return !slices.Contains(dead, node) })
 	for _, node := range dead {
 		if node == r.cfg.Node {
 			continue // late, not dead; renew sees to it
 		}
-		if err := r.reap(ctx, node); err != nil {
+		if err := r.bury(ctx, node); err != nil {
 			return err
 		}
 	}
@@ -126,6 +129,112 @@ func (r *Registry) pages(ctx context.Context, node protocol.NodeID, f func([]Sea
 	}
 }
 
+// bury makes the members of a dead node away, and takes those out that were for
+// the grace time; when none is left, it takes the node off the list. Several nodes
+// may do it at once: each member is marked and taken out by one.
+func (r *Registry) bury(ctx context.Context, node protocol.NodeID) error {
+	if time.Now().Before(r.burials[node]) {
+		return nil
+	}
+	var next time.Time
+	err := r.pages(ctx, node, func(seats []Seat) error {
+		var done []Seat
+		for _, s := range seats {
+			at, err := r.buryRoom(ctx, s.Room, node)
+			switch {
+			case err != nil:
+				return err
+			case at.IsZero():
+				done = append(done, s)
+			case next.IsZero() || at.Before(next):
+				next = at
+			}
+		}
+		return r.cfg.Store.Forget(ctx, node, done)
+	})
+	if err != nil {
+		return err
+	}
+	r.burials[node] = next
+	return nil
+}
+
+// buryRoom does one room of bury. It returns when to look again, zero for never.
+func (r *Registry) buryRoom(ctx context.Context, id protocol.RoomID, node protocol.NodeID) (next time.Time, err error) {
+	var stranded, gone []Member
+	room, err := r.surely(ctx, id, func(rec *Record, now time.Time) (outcome, error) {
+		stranded, gone, next = nil, nil, time.Time{}
+		for i := range rec.Room.Members {
+			m := &rec.Room.Members[i]
+			switch {
+			case m.Node != node:
+				continue
+			case rec.Room.Ended || !m.Lost.IsZero() && now.Sub(m.Lost) >= r.cfg.Grace:
+				gone = append(gone, *m)
+				continue
+			case m.Lost.IsZero():
+				stranded = append(stranded, *m)
+				m.Away, m.Lost = true, now.Truncate(time.Millisecond).UTC()
+			}
+			if at := m.Lost.Add(r.cfg.Grace); next.IsZero() || at.Before(next) {
+				next = at
+			}
+		}
+		if gone == nil && stranded == nil {
+			return unchanged, nil
+		}
+		if gone != nil {
+			r.unseat(rec, now, func(m Member) bool { return slices.Contains(gone, m) })
+		}
+		return changed, nil
+	}, func() bool { return gone != nil || stranded != nil })
+	switch {
+	case protocol.CodeOf(err) == protocol.CodeNotFound:
+		return time.Time{}, nil
+	case err != nil:
+		return time.Time{}, err
+	}
+	if stranded != nil {
+		r.cfg.Stranded(room, stranded)
+	}
+	if gone != nil {
+		r.metrics.left("lost", room, len(gone))
+		r.cfg.Removed(room, gone, ReasonLost)
+	}
+	return next, nil
+}
+
+// reclaim clears the marks that other nodes set on seats of this one while its
+// lease had run out.
+func (r *Registry) reclaim(ctx context.Context) error {
+	return r.pages(ctx, r.cfg.Node, func(seats []Seat) error {
+		for _, id := range roomsOf(seats) {
+			var mine []Member
+			room, err := r.surely(ctx, id, func(rec *Record, _ time.Time) (outcome, error) {
+				mine = nil
+				for i := range rec.Room.Members {
+					if m := &rec.Room.Members[i]; m.Node == r.cfg.Node && !m.Lost.IsZero() {
+						m.Lost = time.Time{}
+						mine = append(mine, *m)
+					}
+				}
+				if mine == nil {
+					return unchanged, nil
+				}
+				return changed, nil
+			}, func() bool { return mine != nil })
+			switch {
+			case protocol.CodeOf(err) == protocol.CodeNotFound:
+			case err != nil:
+				return err
+			case mine != nil:
+				r.cfg.Regained(room, mine)
+			}
+		}
+		return nil
+	})
+}
+
 // reap takes all members of the node out of their rooms, then the node off the
 // list. Several nodes may do it at once: each member is taken out by one.
 func (r *Registry) reap(ctx context.Context, node protocol.NodeID) error {
@@ -143,13 +252,25 @@ func (r *Registry) reap(ctx context.Context, node protocol.NodeID) error {
 	return r.cfg.Store.Forget(ctx, node, nil)
 }
 
+// surely applies the step as write does. Where the store fails after it was asked
+// to write, it asks until it knows what became of that, for else nobody would hear
+// of a change that took place. wrote says whether the step changed something.
+func (r *Registry) surely(ctx context.Context, id protocol.RoomID, f step, wrote func() bool) (Room, error) {
+	op := auth.Random(5)
+	room, err := r.write(ctx, id, op, f)
+	for wrote() && protocol.CodeOf(err) == protocol.CodeUnavailable {
+		if !pause(ctx, r.cfg.Sweep) {
+			return Room{}, ctx.Err()
+		}
+		room, err = r.write(ctx, id, op, f)
+	}
+	return room, err
+}
+
 // evict takes the members for whom lost holds out of the room and reports them.
-// Where the store fails after it was asked to write, evict asks until it knows
-// what became of it, for else nobody would hear of a removal that took place.
 func (r *Registry) evict(ctx context.Context, id protocol.RoomID, lost func(Member) bool) error {
 	var gone []Member
-	op := auth.Random(5)
-	take := func(rec *Record, now time.Time) (outcome, error) {
+	room, err := r.surely(ctx, id, func(rec *Record, now time.Time) (outcome, error) {
 		gone = nil
 		for _, m := range rec.Room.Members {
 			if lost(m) {
@@ -161,14 +282,7 @@ func (r *Registry) evict(ctx context.Context, id protocol.RoomID, lost func(Memb
 		}
 		r.unseat(rec, now, lost)
 		return changed, nil
-	}
-	room, err := r.write(ctx, id, op, take)
-	for gone != nil && protocol.CodeOf(err) == protocol.CodeUnavailable {
-		if !pause(ctx, r.cfg.Sweep) {
-			return ctx.Err()
-		}
-		room, err = r.write(ctx, id, op, take)
-	}
+	}, func() bool { return gone != nil })
 	switch {
 	case protocol.CodeOf(err) == protocol.CodeNotFound:
 		return nil

@@ -31,6 +31,13 @@ func (m *model) find(session string) int {
 	})
 }
 
+// on reports whether the member at i is on the node.
+func (m *model) on(i, node int) bool {
+	var id, who, at string
+	_, _ = fmt.Sscan(m.members[i], &id, &who, &at)
+	return at == fmt.Sprintf("n%d", node)
+}
+
 func show(m rooms.Member) string {
 	return fmt.Sprintf("%s %s %s %s %v", m.ID, m.Session, m.Node, m.Name, m.Away)
 }
@@ -166,7 +173,7 @@ func (p *plan) leave(id protocol.RoomID, node int, session string) {
 		return
 	}
 	want := ""
-	if i := m.find(session); i >= 0 {
+	if i := m.find(session); i >= 0 && m.on(i, node) {
 		want = m.members[i]
 		m.members = slices.Delete(m.members, i, i+1)
 		m.version++
@@ -180,23 +187,23 @@ func (p *plan) leave(id protocol.RoomID, node int, session string) {
 
 func (p *plan) away(id protocol.RoomID, node int, session string, away bool) {
 	got, err := p.nodes[node].SetAway(p.t.Context(), id, protocol.SessionID(session), away)
-	m, code := p.change(id, session, func(member *rooms.Member) { member.Away = away })
+	m, code := p.change(id, node, session, func(member *rooms.Member) { member.Away = away })
 	p.same(m, got, err, code)
 }
 
 func (p *plan) rename(id protocol.RoomID, node int, session, name string) {
 	got, _, err := p.nodes[node].Rename(p.t.Context(), id, protocol.SessionID(session), name)
-	m, code := p.change(id, session, func(member *rooms.Member) { member.Name = name })
+	m, code := p.change(id, node, session, func(member *rooms.Member) { member.Name = name })
 	p.same(m, got, err, code)
 }
 
-func (p *plan) change(id protocol.RoomID, session string, f func(*rooms.Member)) (*model, protocol.Code) {
+func (p *plan) change(id protocol.RoomID, node int, session string, f func(*rooms.Member)) (*model, protocol.Code) {
 	m := p.models[id]
 	if code := p.there(id); code != "" {
 		return m, code
 	}
 	i := m.find(session)
-	if i < 0 {
+	if i < 0 || !m.on(i, node) {
 		return m, protocol.CodeNotFound
 	}
 	var member rooms.Member

@@ -185,7 +185,7 @@ func testLeaveRace(t *testing.T, open func(t testing.TB) rooms.Store) {
 		}
 		var told atomic.Int32
 		together(8, func(i int) {
-			_, gone, err := nodes[i%2].Leave(t.Context(), room.ID, "creator")
+			_, gone, err := nodes[0].Leave(t.Context(), room.ID, "creator")
 			if err != nil {
 				t.Errorf("Leave: %v", err)
 			}
@@ -226,7 +226,7 @@ func (r *removals) all() []string {
 // only because the machine is busy.
 func quick(seen *removals) func(*rooms.Config) {
 	return func(c *rooms.Config) {
-		c.Lease, c.Sweep, c.Removed = 2*time.Second, 20*time.Millisecond, seen.note
+		c.Lease, c.Sweep, c.Grace, c.Removed = 2*time.Second, 20*time.Millisecond, time.Millisecond, seen.note
 	}
 }
 
@@ -275,6 +275,54 @@ func testDeadNode(t *testing.T, open func(t testing.TB) rooms.Store) {
 	again, err := alive.Open(t.Context(), match)
 	if err != nil || !again.Ended || len(again.Members) != 1 {
 		t.Fatalf("Open after the end: %+v, %v", again, err)
+	}
+}
+
+// testReturn: members of a dead node are away, come back on another one, or are
+// taken out when the grace time is over.
+func testReturn(t *testing.T, open func(t testing.TB) rooms.Store) {
+	s := open(t)
+	var seen, stranded removals
+	slow := func(c *rooms.Config) {
+		quick(&seen)(c)
+		c.Grace = 2 * time.Second
+		c.Stranded = func(room rooms.Room, members []rooms.Member) { stranded.note(room, members, "stranded") }
+	}
+	dying, alive := start(t, s, "dying", slow), start(t, s, "alive", slow)
+	start(t, s, "third", slow)
+	room := create(t, alive, protocol.RoomCreate{Name: "r"})
+	for _, who := range []string{"x", "y"} {
+		if _, _, err := dying.Join(t.Context(), room.ID, rooms.Member{Session: protocol.SessionID(who), Name: who}, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dying.Close()
+	testenv.Eventually(t, patience, func() bool { return len(stranded.all()) == 2 }, "both are away")
+	got, err := alive.Get(t.Context(), room.ID)
+	if err != nil || len(got.Members) != 3 || !got.Members[1].Away || !got.Members[2].Away || got.Members[0].Away {
+		t.Fatalf("after the node's death: %+v, %v", got, err)
+	}
+	got, was, err := alive.Return(t.Context(), room.ID, "x")
+	if m, ok := got.Member("x"); err != nil || !ok || !was.Away || was.ID != "2" || m.ID != "2" || m.Node != "alive" || m.Away || !m.Lost.IsZero() {
+		t.Fatalf("Return: %+v, %+v, %v", got, was, err)
+	}
+	again, _, err := alive.Return(t.Context(), room.ID, "x")
+	if err != nil || again.Version != got.Version {
+		t.Fatalf("Return again: %+v, %v", again, err)
+	}
+	if left, gone, err := dying.Leave(t.Context(), room.ID, "x"); err == nil && (gone.ID != "" || len(left.Members) != 3) {
+		t.Fatalf("the dead node's Leave took %+v out", gone)
+	}
+	testenv.Eventually(t, patience, func() bool { return len(seen.all()) == 1 }, "who did not return is taken out")
+	if all := seen.all(); !slices.Equal(all, []string{"r/y lost left=2"}) {
+		t.Fatalf("removals: %q", all)
+	}
+	testenv.Eventually(t, patience, func() bool { nodes, err := s.Dead(t.Context()); return err == nil && len(nodes) == 0 }, "the dead node is forgotten")
+	wantSeats(t, s, "dying")
+	_, _, err = alive.Return(t.Context(), room.ID, "y")
+	wantCode(t, err, protocol.CodeNotFound)
+	if got := stranded.all(); len(got) != 2 {
+		t.Fatalf("stranded: %q", got)
 	}
 }
 

@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(t testing.TB) rooms.Store) {
 		{"Concurrent", testConcurrent},
 		{"LeaveRace", testLeaveRace},
 		{"DeadNode", testDeadNode},
+		{"Return", testReturn},
 		{"FormerLife", testFormerLife},
 		{"Orphans", testOrphans},
 		{"Expiry", testExpiry},
