@@ -90,15 +90,7 @@ func (s *search) avoidLocked(u protocol.UserID, until time.Time) {
 // waiting already, Hooks.Found follows, or may have come first. Errors: already,
 // bad_request, unavailable.
 func (m *Matcher) Find(ctx context.Context, a Asker, p Profile) (protocol.Waiting, error) {
-	s, told, err := m.begin(a, p)
-	for told != nil { // a client that is quick asks again before Hooks.Found has returned
-		select {
-		case <-told:
-		case <-ctx.Done():
-			return protocol.Waiting{}, unavailable()
-		}
-		s, told, err = m.begin(a, p)
-	}
+	s, err := m.beginSoon(ctx, a, p)
 	if err != nil {
 		return protocol.Waiting{}, err
 	}
@@ -119,6 +111,21 @@ func (m *Matcher) Find(ctx context.Context, a Asker, p Profile) (protocol.Waitin
 	s.told, s.toldAt = w, time.Now()
 	m.mu.Unlock()
 	return w, nil
+}
+
+// beginSoon is begin for a session that may be just being told: a client that is
+// quick asks again before Hooks.Found has returned.
+func (m *Matcher) beginSoon(ctx context.Context, a Asker, p Profile) (*search, error) {
+	s, told, err := m.begin(a, p)
+	for told != nil {
+		select {
+		case <-told:
+		case <-ctx.Done():
+			return nil, unavailable()
+		}
+		s, told, err = m.begin(a, p)
+	}
+	return s, err
 }
 
 // begin makes the search, unless something speaks against it. If the session is
@@ -158,6 +165,39 @@ func (m *Matcher) begin(a Asker, p Profile) (s *search, told chan struct{}, err 
 	m.searches[a.Session] = s
 	m.scheduleLocked(s, now)
 	return s, nil, nil
+}
+
+// Place returns when the session's search began and its place in the queue, zero
+// if it has none yet, for [Matcher.Return] on another node; false if it does not
+// search.
+func (m *Matcher) Place(id protocol.SessionID) (start, since time.Time, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.searches[id]
+	if s == nil || s.then == quit || s.state == over {
+		return time.Time{}, time.Time{}, false
+	}
+	return s.start, s.since, true
+}
+
+// Return goes on with a search that another node had, at its old place. Unlike
+// Find it does not fail where the queue is out of reach: the search enters when
+// that is back. Errors: already, bad_request, unavailable after ctx or Close.
+func (m *Matcher) Return(ctx context.Context, a Asker, p Profile, start, since time.Time) error {
+	s, err := m.beginSoon(ctx, a, p)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	now := time.Now()
+	if s.start = start; now.Sub(start) > MaxWait || start.After(now) { // another clock
+		s.start = now
+	}
+	s.since = since
+	m.scheduleLocked(s, now)
+	m.mu.Unlock()
+	_ = m.enter(ctx, s) // reconcile tries again
+	return nil
 }
 
 func unique(list []string) []string {
