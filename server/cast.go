@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/rondo-chat/rondo/bus"
 	"github.com/rondo-chat/rondo/protocol"
@@ -31,6 +32,11 @@ type castHead struct {
 	Session  protocol.SessionID  `json:"s,omitempty"`
 	Snapshot *rooms.Room         `json:"m,omitempty"`
 	Ends     bool                `json:"e,omitempty"` // the room is over: seats in it are given up
+
+	// Elsewhere are the members that the sender told on other nodes: one that has
+	// just come here from there gets the push through its former node.
+	Elsewhere []protocol.SessionID `json:"o,omitempty"`
+	Hops      int                  `json:"h,omitempty"` // how often it was passed on
 }
 
 func (h castHead) push(d []byte) signaling.Push {
@@ -76,55 +82,104 @@ func (s *Server) cast(to rooms.Room, h castHead, payload any) {
 
 func (s *Server) castRaw(to rooms.Room, h castHead, d []byte) {
 	h.Room = to.ID
-	var payload []byte
 	told := map[protocol.NodeID]bool{}
 	for _, m := range to.Members {
 		if told[m.Node] {
 			continue
 		}
 		told[m.Node] = true
+		h.Elsewhere = elsewhere(to, m.Node)
 		if m.Node == s.node {
 			s.deliverCast(h, d)
 			continue
 		}
-		if payload == nil {
-			var err error
-			if payload, err = encodeCast(h, d); err != nil {
-				s.log.Error("encode push", "type", h.Type, "err", err)
-				return
-			}
+		payload, err := encodeCast(h, d)
+		if err != nil {
+			s.log.Error("encode push", "type", h.Type, "err", err)
+			return
 		}
 		s.publish(bus.Message{To: m.Node, Kind: kindRoom, Key: string(to.ID), Payload: payload})
 	}
 }
 
-// deliverCast hands a push to the local members of its room.
+// elsewhere returns the room's sessions on other nodes than node.
+func elsewhere(room rooms.Room, node protocol.NodeID) (list []protocol.SessionID) {
+	for _, m := range room.Members {
+		if m.Node != node {
+			list = append(list, m.Session)
+		}
+	}
+	return list
+}
+
+// deliverCast hands a push to the local members of its room, and to those that
+// were local until just now.
 func (s *Server) deliverCast(h castHead, d []byte) {
 	if h.Snapshot != nil {
 		s.seats.update(*h.Snapshot)
 	}
-	targets := s.seats.locals(h.Room, h.Except)
-	if len(targets) == 0 {
-		return
+	targets := s.seats.locals(h.Room, h.Except, h.Elsewhere)
+	gone := s.passage.from(h.Room)
+	if len(targets) > 0 {
+		push := h.push(d)
+		var frame *signaling.Frame
+		if h.Class == signaling.Ordered { // encoded once for all
+			f := signaling.Prepare(push)
+			frame = &f
+		}
+		for _, id := range targets {
+			if !s.pushTo(id, h, push, frame) { // it moved in this moment
+				if to, ok := s.passage.from(h.Room)[id]; ok {
+					s.forward(id, to, h, d)
+				}
+			}
+		}
 	}
-	push := h.push(d)
-	var frame signaling.Frame
-	if h.Class == signaling.Ordered { // encoded once for all
-		frame = signaling.Prepare(push)
+	for id, to := range gone {
+		if to.me != h.Except && !slices.Contains(h.Elsewhere, id) && !slices.Contains(targets, id) {
+			s.forward(id, to, h, d)
+		}
 	}
-	for _, id := range targets {
+}
+
+// pushTo hands a push to one local session. It returns false if the session has
+// moved.
+func (s *Server) pushTo(id protocol.SessionID, h castHead, push signaling.Push, frame *signaling.Frame) bool {
+	sess, ok := s.hub.Lookup(id)
+	switch {
+	case !ok:
 		if h.Ends {
 			s.seats.leave(id, h.Room)
 		}
-		sess, ok := s.hub.Lookup(id)
-		switch {
-		case !ok:
-		case h.Class == signaling.Ordered:
-			sess.PushFrame(frame)
-		default:
-			sess.Push(push)
+		return true
+	case frame != nil:
+		ok = sess.PushFrame(*frame)
+	default:
+		ok = sess.Push(push)
+	}
+	if h.Ends && ok {
+		s.seats.leave(id, h.Room)
+		s.noteDown(sess)
+	}
+	return ok
+}
+
+// deliverTo hands a push to one session, here or where it went; false if
+// nobody knows of it.
+func (s *Server) deliverTo(id protocol.SessionID, h castHead, d []byte) bool {
+	if s.seats.sits(id, h.Room) {
+		if h.Snapshot != nil {
+			s.seats.update(*h.Snapshot)
+		}
+		if s.pushTo(id, h, h.push(d), nil) {
+			return true
 		}
 	}
+	to, ok := s.passage.from(h.Room)[id]
+	if ok {
+		s.forward(id, to, h, d)
+	}
+	return ok
 }
 
 // sendTo hands a push to one member, on whatever node; it arrives only if that
@@ -143,11 +198,15 @@ func (s *Server) sendTo(m rooms.Member, h castHead, d []byte) error {
 }
 
 func (s *Server) deliverOne(h castHead, d []byte) {
-	if !s.seats.sits(h.Session, h.Room) {
+	if s.deliverTo(h.Session, h, d) || h.Hops == 0 {
 		return
 	}
-	if sess, ok := s.hub.Lookup(h.Session); ok {
-		sess.Push(h.push(d))
+	// Its former node passes this on; the session itself is still on its way.
+	s.passage.keep(h.Session, h, d)
+	if s.seats.sits(h.Session, h.Room) { // it came in this moment
+		for _, p := range s.passage.arrived(h.Session) {
+			s.deliverTo(h.Session, p.head, p.d)
+		}
 	}
 }
 

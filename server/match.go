@@ -41,6 +41,7 @@ func (s *Server) find(ctx context.Context, sess *signaling.Session, wish protoco
 		return nil, err
 	}
 	s.wishes.Store(sess.ID(), wish)
+	s.noteDown(sess)
 	return waiting, nil
 }
 
@@ -93,6 +94,7 @@ func (s *Server) matchCancel(ctx context.Context, sess *signaling.Session, _ *pr
 	if st, _, ok := s.seats.of(sess.ID()); ok && st.found != nil {
 		s.leaveSeat(ctx, sess.ID(), protocol.LeaveLeft)
 	}
+	s.noteDown(sess)
 	return nil, nil
 }
 
@@ -174,6 +176,7 @@ func (h matchHooks) Found(id protocol.SessionID, m matchmaking.Match, you int) {
 		s.log.Error("match.found", "err", err)
 		return
 	}
+	s.noteDown(sess)
 	sess.Push(signaling.Push{Type: protocol.TypeMatchFound, Room: m.ID, D: d, Class: signaling.MustDeliver})
 	if !sess.Connected() {
 		s.background(func(ctx context.Context) { s.setAway(ctx, id, true, false) })
@@ -198,6 +201,7 @@ func (h matchHooks) Waiting(id protocol.SessionID, w protocol.Waiting) {
 func (h matchHooks) Stopped(id protocol.SessionID, err *protocol.Error) {
 	h.s.push(id, protocol.TypeMatchStopped,
 		protocol.Stopped{Reason: string(err.Code), RetryMS: err.Retry.Milliseconds()}, signaling.MustDeliver)
+	h.s.noteSeat(id)
 }
 
 // push tells one local session something that concerns no room.
@@ -214,12 +218,15 @@ func (s *Server) push(id protocol.SessionID, t protocol.Type, payload any, class
 	sess.Push(signaling.Push{Type: t, D: d, Class: class, Key: string(t)})
 }
 
-// matchNotifier carries what matchmaking on one node tells another.
-type matchNotifier struct{ bus bus.Bus }
+// notifier carries what a feature on one node tells itself on another.
+type notifier struct {
+	bus  bus.Bus
+	kind bus.Kind
+}
 
-// Notify implements matchmaking.Notifier.
-func (n matchNotifier) Notify(to protocol.NodeID, key string, payload []byte) error {
-	return n.bus.Publish(bus.Message{To: to, Kind: kindMatch, Key: key, Payload: payload})
+// Notify implements matchmaking.Notifier and signaling.Notifier.
+func (n notifier) Notify(to protocol.NodeID, key string, payload []byte) error {
+	return n.bus.Publish(bus.Message{To: to, Kind: n.kind, Key: key, Payload: payload})
 }
 
 // mode is what people in the pool send each other.

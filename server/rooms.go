@@ -91,6 +91,7 @@ func (s *Server) sitDown(ctx context.Context, sess *signaling.Session, room room
 		s.vacate(ctx, sess.ID(), room, me.ID, protocol.LeaveLeft)
 		return nil, protocol.Errorf(protocol.CodeAlready, "you are in a room: leave it first")
 	}
+	s.noteDown(sess)
 	s.cast(room, castHead{Type: protocol.TypePeerJoined, Class: signaling.MustDeliver, Except: me.ID, Snapshot: &room},
 		protocol.PeerJoined{Peer: peer(me)})
 	return s.roomState(ctx, sess.ID())
@@ -153,6 +154,7 @@ func (s *Server) leaveSeat(ctx context.Context, id protocol.SessionID, why proto
 		return
 	}
 	if st, room, ok := s.seats.leave(id, st.room); ok {
+		s.noteSeat(id)
 		s.vacate(ctx, id, room, st.me, why)
 	}
 }
@@ -207,9 +209,13 @@ func (s *Server) setAway(ctx context.Context, id protocol.SessionID, away, fresh
 	if !ok {
 		return
 	}
-	if after, err := s.registry.SetAway(ctx, st.room, id, away); err == nil {
+	after, err := s.registry.SetAway(ctx, st.room, id, away)
+	switch {
+	case err == nil:
 		room = after
-	} else {
+	case protocol.CodeOf(err) == protocol.CodeNotFound:
+		return // it sits there no longer, or on another node: nothing to tell from here
+	default:
 		s.log.Warn("presence not recorded", "err", err)
 	}
 	head := castHead{Class: signaling.MustDeliver, Except: st.me, Snapshot: &room}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/rondo-chat/rondo/protocol"
@@ -12,6 +13,9 @@ type seat struct {
 	room  protocol.RoomID
 	me    protocol.MemberID
 	found *protocol.Found // how the match was told; nil in named rooms
+
+	// orphan: it came from a node that died, so nobody passes on what is sent there.
+	orphan bool
 }
 
 // seats knows the rooms that this node's sessions sit in: for each session its
@@ -118,8 +122,9 @@ func (s *seats) sits(id protocol.SessionID, room protocol.RoomID) bool {
 	return ok && st.room == room
 }
 
-// locals returns the local sessions of a room except the member except.
-func (s *seats) locals(room protocol.RoomID, except protocol.MemberID) []protocol.SessionID {
+// locals returns the local sessions of a room except the member except, and
+// those that their former node sees to.
+func (s *seats) locals(room protocol.RoomID, except protocol.MemberID, elsewhere []protocol.SessionID) []protocol.SessionID {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	lr := s.rooms[room]
@@ -128,7 +133,7 @@ func (s *seats) locals(room protocol.RoomID, except protocol.MemberID) []protoco
 	}
 	out := make([]protocol.SessionID, 0, len(lr.locals))
 	for id, me := range lr.locals {
-		if me != except {
+		if me != except && (s.bySess[id].orphan || !slices.Contains(elsewhere, id)) {
 			out = append(out, id)
 		}
 	}

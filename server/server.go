@@ -51,6 +51,9 @@ type Config struct {
 	Page        http.Handler // everything that is not the server's own route
 
 	Sessions signaling.Limits
+	// SessionStore lets a session go on at another node, also when its own died;
+	// nil: a session lives and dies with its node.
+	SessionStore signaling.Store
 	// Silence is how long a waiting session may have been silent before it is
 	// pinged ahead of a match; default 250 ms, negative: always ping.
 	Silence time.Duration
@@ -77,6 +80,8 @@ type Server struct {
 	silence  time.Duration
 	seats    *seats
 	census   *census
+	passage  *passage
+	noting   sync.Mutex
 	wishes   sync.Map // protocol.SessionID → protocol.Find: what match.next repeats
 
 	life context.Context // ends with Close; background work hangs on it
@@ -97,7 +102,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Silence == 0 {
 		cfg.Silence = silence
 	}
-	s := &Server{cfg: cfg, node: cfg.Bus.Node(), log: cfg.Logger, bus: cfg.Bus, seats: newSeats(), census: newCensus(), silence: max(0, cfg.Silence)}
+	s := &Server{cfg: cfg, node: cfg.Bus.Node(), log: cfg.Logger, bus: cfg.Bus, seats: newSeats(), census: newCensus(), passage: newPassage(), silence: max(0, cfg.Silence)}
 	s.life, s.end = context.WithCancel(context.Background())
 	if err := s.build(); err != nil {
 		s.end()
@@ -106,6 +111,7 @@ func New(cfg Config) (*Server, error) {
 	s.bus.Handle(kindRoom, s.receiveRoom)
 	s.bus.Handle(kindSignal, s.receiveSignal)
 	s.bus.Handle(kindCensus, s.receiveCensus)
+	s.bus.Handle(kindSession, func(m bus.Message) { s.hub.Receive(m.From, m.Payload) })
 	s.bus.Handle(kindMatch, func(m bus.Message) { s.matcher.Receive(m.From, m.Payload) })
 	return s, nil
 }
@@ -115,6 +121,7 @@ func (s *Server) build() (err error) {
 	reg := s.cfg.Registerer
 	s.calls = metrics.NewCalls(reg)
 	if s.registry, err = rooms.New(rooms.Config{Store: s.cfg.Rooms, Node: s.node, Key: s.cfg.Signer.Key("room passcode"),
+		Grace: s.cfg.Sessions.Grace, Stranded: s.stranded, Regained: s.regained,
 		Removed: s.removed, Holds: func(seat rooms.Seat) bool { return s.seats.sits(seat.Session, seat.Room) }, Kept: s.keepChat, Logger: s.log, Registerer: reg}); err != nil {
 		return fmt.Errorf("rooms: %w", err)
 	}
@@ -122,16 +129,21 @@ func (s *Server) build() (err error) {
 		return fmt.Errorf("chat: %w", err)
 	}
 	if s.matcher, err = matchmaking.New(matchmaking.Config{Node: s.node, Queue: s.cfg.Queue, Relations: s.cfg.Relations,
-		Notifier: matchNotifier{s.bus}, Hooks: matchHooks{s}, Pools: s.cfg.Pools, Logger: s.log, Registerer: reg}); err != nil {
+		Notifier: notifier{s.bus, kindMatch}, Hooks: matchHooks{s}, Pools: s.cfg.Pools, Logger: s.log, Registerer: reg}); err != nil {
 		return fmt.Errorf("matchmaking: %w", err)
 	}
 	s.pools = s.matcher.Pools()
+	var sessions signaling.Notifier
+	if s.cfg.SessionStore != nil {
+		sessions = notifier{s.bus, kindSession}
+	}
 	if s.hub, err = signaling.New(signaling.Config{
 		Node: s.node, Version: s.cfg.Version, Signer: s.cfg.Signer,
 		Identify: s.identify, Welcome: s.welcome, State: s.state,
 		ResumedICE: func(sess *signaling.Session) *protocol.ICE { return s.ice(sess.ID()) },
 		Handlers:   s.handlers(), Observer: observer{s},
 		CheckOrigin: s.cfg.CheckOrigin, RemoteAddr: s.cfg.RemoteAddr,
+		Store: s.cfg.SessionStore, Notifier: sessions,
 		Limits: s.cfg.Sessions, Logger: s.log, LogAddresses: s.cfg.LogAddresses, Registerer: reg,
 	}); err != nil {
 		return fmt.Errorf("signaling: %w", err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,23 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // cluster is n servers in this process that share their drivers.
 func cluster(t *testing.T, n int) (urls []string) {
 	t.Helper()
+	for _, node := range nodes(t, n) {
+		urls = append(urls, node.url)
+	}
+	return urls
+}
+
+// node is one of the servers, with what it takes to let it die.
+type node struct {
+	*server.Server
+	url  string
+	web  *httptest.Server
+	dead *atomic.Bool // it reaches nobody
+}
+
+// nodes makes the servers of a cluster.
+func nodes(t *testing.T, n int) (all []*node) {
+	t.Helper()
 	signer, err := auth.NewSigner([]byte(strings.Repeat("k", 32)))
 	if err != nil {
 		t.Fatal(err)
@@ -39,10 +57,12 @@ func cluster(t *testing.T, n int) (urls []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sessions := signaling.NewMemoryStore()
 	for i := range n {
+		dead := &atomic.Bool{}
 		s, err := server.New(server.Config{
-			Version: "test", Bus: net.Join(protocol.NodeID(fmt.Sprintf("n%d", i+1))), Signer: signer, Guests: auth.NewGuests(signer, time.Hour),
-			Queue: queue, Relations: relations, Rooms: roomStore, Chat: chatStore,
+			Version: "test", Bus: mortalBus{net.Join(protocol.NodeID(fmt.Sprintf("n%d", i+1))), dead}, Signer: signer, Guests: auth.NewGuests(signer, time.Hour),
+			Queue: queue, Relations: relations, Rooms: mortalRooms{roomStore, dead}, SessionStore: mortalSessions{sessions, dead}, Chat: chatStore,
 			Health: metrics.NewHealth(metrics.HealthConfig{}), Sessions: signaling.Limits{PerAddress: -1, Upgrades: ratelimit.Rate{PerSecond: -1}},
 		})
 		if err != nil {
@@ -60,9 +80,9 @@ func cluster(t *testing.T, n int) (urls []string) {
 			}
 			web.Close()
 		})
-		urls = append(urls, "ws"+strings.TrimPrefix(web.URL, "http")+"/ws")
+		all = append(all, &node{s, "ws" + strings.TrimPrefix(web.URL, "http") + "/ws", web, dead})
 	}
-	return urls
+	return all
 }
 
 // user is a client whose events a test waits for one after another.

@@ -48,12 +48,20 @@ type Handler struct {
 // Observer learns of the life of sessions. For one session its methods are
 // called one after another, in order and never while a handler of it runs.
 // After Opened, Away and Back alternate; Closed comes last, once. They may
-// block, which delays only their session.
+// block, which delays only their session. With a Config.Store a session may come
+// from another node, with Restored instead of Opened, and go to another one, with
+// Moved instead of Closed.
 type Observer interface {
 	Opened(s *Session)
 	Away(s *Session)
 	Back(s *Session, fresh bool) // fresh: the client lost its memory (section 3)
 	Closed(s *Session, reason CloseReason)
+	// Restored: the session, of another node until now, is here, and its client too.
+	Restored(s *Session, r Restored)
+	// Moved: this node has the session no longer, nor may it act for it. It lives
+	// on at node to ("": not known), so nobody is to be told of an end. What is to
+	// be known there goes into SetNote, here at the latest.
+	Moved(s *Session, to protocol.NodeID)
 }
 
 // CloseReason is why a session ended.
@@ -92,6 +100,10 @@ type Config struct {
 	// RemoteAddr finds the client's address; nil takes the connection's.
 	RemoteAddr func(*http.Request) netip.Addr
 
+	// Store and Notifier let a session go on at another node; both or neither.
+	Store    Store
+	Notifier Notifier
+
 	Limits       Limits
 	Logger       *slog.Logger          // nil: no log
 	LogAddresses bool                  // put client addresses into the log
@@ -108,6 +120,8 @@ type Limits struct {
 	Grace        time.Duration // how long a session outlives its socket; 30 s
 	Handler      time.Duration // of one handler's context; 10 s
 	CloseTime    time.Duration // for the close frame and the peer's answer; 2 s
+	Lease        time.Duration // without renewal until a node counts as dead, for sessions; 5 s
+	Handover     time.Duration // how long another node may take to give a session away; 700 ms
 
 	HelloBytes   int // of a message before welcome; protocol.MaxHelloBytes
 	MessageBytes int // protocol.MaxMessageBytes
@@ -137,6 +151,8 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Grace, 30*time.Second)
 	def(&l.Handler, 10*time.Second)
 	def(&l.CloseTime, 2*time.Second)
+	def(&l.Lease, 5*time.Second)
+	def(&l.Handover, 700*time.Millisecond)
 	def(&l.HelloBytes, protocol.MaxHelloBytes)
 	def(&l.MessageBytes, protocol.MaxMessageBytes)
 	def(&l.OutboxBytes, 256<<10)
@@ -164,7 +180,7 @@ func def[T comparable](v *T, d T) {
 }
 
 func (l Limits) validate() error {
-	for _, d := range []time.Duration{l.HelloTimeout, l.Ping, l.Silence, l.Grace, l.Handler, l.CloseTime, l.RefusalWindow} {
+	for _, d := range []time.Duration{l.HelloTimeout, l.Ping, l.Silence, l.Grace, l.Handler, l.CloseTime, l.Lease, l.Handover, l.RefusalWindow} {
 		if d < 0 {
 			return errors.New("signaling: a limit that is a time is negative")
 		}
@@ -183,6 +199,9 @@ func (l Limits) validate() error {
 func (c Config) withDefaults() (Config, error) {
 	if c.Node == "" || c.Signer == nil || c.Identify == nil {
 		return c, errors.New("signaling: Node, Signer and Identify must be set")
+	}
+	if (c.Store == nil) != (c.Notifier == nil) {
+		return c, errors.New("signaling: Store and Notifier come together")
 	}
 	for t, h := range c.Handlers {
 		if h.Serve == nil || builtin(t) {
@@ -221,7 +240,9 @@ func builtin(t protocol.Type) bool {
 
 type nobody struct{}
 
-func (nobody) Opened(*Session)              {}
-func (nobody) Away(*Session)                {}
-func (nobody) Back(*Session, bool)          {}
-func (nobody) Closed(*Session, CloseReason) {}
+func (nobody) Opened(*Session)                 {}
+func (nobody) Away(*Session)                   {}
+func (nobody) Back(*Session, bool)             {}
+func (nobody) Closed(*Session, CloseReason)    {}
+func (nobody) Restored(*Session, Restored)     {}
+func (nobody) Moved(*Session, protocol.NodeID) {}

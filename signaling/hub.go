@@ -28,17 +28,20 @@ type Hub struct {
 	admission *admission
 	wheel     *wheel
 	routes    map[protocol.Type]*route
-	buckets   int // a session's
+	buckets   int     // a session's
+	keeper    *keeper // nil: sessions stay here
 	start     time.Time
 	ctx       context.Context // ends with Close
 	cancel    context.CancelFunc
 
 	// Safe by themselves.
-	queued   atomic.Int64 // bytes in all outboxes
-	draining atomic.Bool
-	inputs   sync.Pool // of *input
-	scratch  sync.Pool // of *[]byte: frames written together
-	wg       sync.WaitGroup
+	queued    atomic.Int64 // bytes in all outboxes
+	draining  atomic.Bool
+	claims    claims
+	questions questions
+	inputs    sync.Pool // of *input
+	scratch   sync.Pool // of *[]byte: frames written together
+	wg        sync.WaitGroup
 
 	mu       sync.RWMutex
 	closed   bool
@@ -75,6 +78,10 @@ func New(cfg Config) (*Hub, error) {
 	h.route()
 	l := &h.cfg.Limits
 	h.wheel = newWheel(min(max(min(l.HelloTimeout, l.Ping, l.Silence, l.Grace)/20, time.Millisecond), time.Second))
+	if cfg.Store != nil {
+		h.keeper = newKeeper(h)
+		h.keeper.start()
+	}
 	return h, nil
 }
 
@@ -151,7 +158,9 @@ func (h *Hub) add(s *Session) bool {
 func (h *Hub) remove(s *Session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.sessions, s.id)
+	if h.sessions[s.id] == s {
+		delete(h.sessions, s.id)
+	}
 }
 
 func (h *Hub) closing() bool {
@@ -166,7 +175,8 @@ func (h *Hub) clock() time.Duration { return time.Since(h.start) }
 
 // Drain lets the clients go: upgrades are refused from now on, and over spread
 // each client is told to come back and closed with 4000. It returns when no
-// socket is left; when ctx ends, the rest is cut and its error returned.
+// socket is left and, with a Store, the sessions have gone to other nodes or had
+// the time to; when ctx ends, the rest is cut and its error returned.
 func (h *Hub) Drain(ctx context.Context, spread time.Duration) error {
 	h.draining.Store(true)
 	sockets := h.snapshot()
@@ -188,11 +198,20 @@ func (h *Hub) Drain(ctx context.Context, spread time.Duration) error {
 		}
 		return ctx.Err()
 	}
+	if h.keeper != nil {
+		// Who comes to another node now gets what was sent here meanwhile; what
+		// comes after this node's end is lost.
+		wait, cancel := context.WithTimeout(ctx, comeBack(spread)+time.Second)
+		defer cancel()
+		for h.Len() > 0 && sleep(wait, 5*time.Millisecond) {
+		}
+	}
 	return nil
 }
 
 // Close ends all sessions and returns when nothing of the hub runs any more.
-// Observers are told shutdown.
+// Observers are told shutdown; with a Store, Moved: the sessions' clients may go
+// on at another node.
 func (h *Hub) Close() error {
 	h.draining.Store(true)
 	h.mu.Lock()
@@ -208,9 +227,14 @@ func (h *Hub) Close() error {
 	}
 	h.cancel()
 	h.wg.Wait()
-	for _, s := range h.all() { // those that were away
-		s.end(ClosedShutdown, nil)
+	if h.keeper != nil {
+		h.keeper.done.Wait()
 	}
+	var each sync.WaitGroup
+	for _, s := range h.all() { // those that were away
+		each.Go(func() { s.shutdown(nil) })
+	}
+	each.Wait()
 	return nil
 }
 

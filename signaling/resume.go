@@ -3,6 +3,7 @@ package signaling
 import (
 	"context"
 	"errors"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +14,9 @@ import (
 const (
 	resumePurpose = "resume"
 	maxSnapshots  = 3
+	// maxUnsaved bounds how many pushes a client may have that the store does not
+	// know of.
+	maxUnsaved = 1 << 20
 )
 
 var (
@@ -43,6 +47,9 @@ func (k *socket) hello(ctx context.Context, m *protocol.Message) *Session {
 		k.fail(m, &protocol.Error{Code: protocol.CodeUnavailable, Msg: "the server is full", Retry: h.cfg.Limits.Grace})
 		return nil
 	}
+	if h.keeper != nil {
+		h.keeper.saveNow(ctx, s)
+	}
 	s.tell(func(o Observer) { o.Opened(s) })
 	w := &protocol.Welcome{
 		SID: s.id, Node: h.cfg.Node, Server: strings.TrimSuffix("rondo/"+h.cfg.Version, "/"), User: s.User(), Guest: id.GuestToken,
@@ -70,32 +77,35 @@ func (k *socket) resume(ctx context.Context, m *protocol.Message) *Session {
 		k.fail(m, h.wireError("resume", err))
 		return nil
 	}
-	s, gen := h.find(r.Token)
-	if err := s.takeOver(ctx, k, gen); err != nil {
+	id, gen, ok := h.find(r.Token)
+	err := errExpired
+	var s *Session
+	var from *Restored
+	if ok {
+		s, from, err = h.claim(ctx, k, id, gen)
+	}
+	if err != nil {
 		h.m.resumes.WithLabelValues(string(err.Code)).Inc()
 		k.fail(m, err)
 		return nil
 	}
 	defer s.release()
-	s.resumed(ctx, k, m, r)
+	s.resumed(ctx, k, m, r, from)
 	return s
 }
 
 // find returns the session that a token is for, and the token's generation.
 // Whether that is still good is for the session to say.
-func (h *Hub) find(token string) (*Session, uint64) {
+func (h *Hub) find(token string) (protocol.SessionID, uint64, bool) {
 	payload, err := h.cfg.Signer.Verify(resumePurpose, token)
 	if err != nil {
-		return nil, 0
+		return "", 0, false
 	}
 	node, rest, _ := strings.Cut(string(payload), "\n")
 	id, gen, _ := strings.Cut(rest, "\n")
 	n, err := strconv.ParseUint(gen, 10, 64)
-	if err != nil || protocol.NodeID(node) != h.cfg.Node {
-		return nil, 0
-	}
-	s, _ := h.Lookup(protocol.SessionID(id))
-	return s, n
+	ours := h.keeper != nil || protocol.NodeID(node) == h.cfg.Node
+	return protocol.SessionID(id), n, err == nil && ours
 }
 
 // resumeInfo signs the token of the present generation.
@@ -125,14 +135,14 @@ func (s *Session) acceptsLocked(gen uint64) bool {
 
 // takeOver takes the session from the socket that has it, if any, for k: when
 // it returns nil, the caller has the turn, no handler runs, and pushes wait in
-// the ring. s may be nil: no session.
-func (s *Session) takeOver(ctx context.Context, k *socket, gen uint64) *protocol.Error {
-	if s == nil {
-		return errExpired
-	}
+// the ring. errMoved: the session is at another node, or on its way there.
+func (s *Session) takeOver(ctx context.Context, k *socket, gen uint64) error {
 	s.mu.Lock()
-	ok, old := s.acceptsLocked(gen), s.sock
+	ok, old, moved := s.acceptsLocked(gen), s.sock, s.state == stateMoved
 	s.mu.Unlock()
+	if moved {
+		return s.awaitMove(ctx)
+	}
 	if !ok {
 		return errExpired
 	}
@@ -144,6 +154,11 @@ func (s *Session) takeOver(ctx context.Context, k *socket, gen uint64) *protocol
 	}
 	closing := s.hub.closing()
 	s.mu.Lock()
+	if s.state == stateMoved {
+		s.releaseLocked()
+		s.mu.Unlock()
+		return errMoved
+	}
 	if closing || !s.acceptsLocked(gen) {
 		s.releaseLocked()
 		s.mu.Unlock()
@@ -155,19 +170,41 @@ func (s *Session) takeOver(ctx context.Context, k *socket, gen uint64) *protocol
 	s.spoken = false
 	s.mu.Unlock()
 	s.hub.wheel.unset(&s.timer)
-	if was == stateOpen {
-		s.tell(func(o Observer) { o.Away(s) })
-	} else {
+	if was != stateOpen {
 		s.hub.m.away.Dec()
 		s.hub.m.connected.Inc()
+	}
+	if p := s.hub.keeper; p != nil && !p.saveNow(ctx, s) { // a token is good at one node only
+		s.depart("", false)
+		s.release()
+		return errMoved
+	}
+	if was == stateOpen {
+		s.tell(func(o Observer) { o.Away(s) })
 	}
 	return nil
 }
 
-// resumed answers the resume and sends what the client missed.
-func (s *Session) resumed(ctx context.Context, k *socket, m *protocol.Message, r protocol.Resume) {
+// awaitMove waits until a session that is leaving this node has left.
+func (s *Session) awaitMove(ctx context.Context) error {
+	if s.acquire(ctx) != nil {
+		return errBusy
+	}
+	s.release()
+	return errMoved
+}
+
+// resumed answers the resume and sends what the client missed. from is not nil
+// if the session was at another node.
+func (s *Session) resumed(ctx context.Context, k *socket, m *protocol.Message, r protocol.Resume, from *Restored) {
 	h := s.hub
-	s.tell(func(o Observer) { o.Back(s, r.Fresh) })
+	if from == nil {
+		s.tell(func(o Observer) { o.Back(s, r.Fresh) })
+	} else {
+		s.catchUp(r.Seq)
+		from.Fresh = r.Fresh
+		s.tell(func(o Observer) { o.Restored(s, *from) })
+	}
 	d := &protocol.Resumed{SID: s.id, Node: h.cfg.Node, Resume: s.resumeInfo(), PingMS: h.cfg.Limits.Ping.Milliseconds()}
 	if h.cfg.ResumedICE != nil {
 		_, _ = h.guard("ice", func() error { d.ICE = h.cfg.ResumedICE(s); return nil }) // logged
@@ -183,11 +220,26 @@ func (s *Session) resumed(ctx context.Context, k *socket, m *protocol.Message, r
 		result = "resync"
 	}
 	h.m.resumes.WithLabelValues(result).Inc()
-	from := r.Seq
+	after := r.Seq
 	if d.State != nil {
-		from = d.Seq
+		after = d.Seq
 	}
-	s.attachResumed(k, m, d, from)
+	s.attachResumed(k, m, d, after)
+}
+
+// catchUp continues the numbers of a session whose node died where its client
+// has seen them, and makes sure that the client gets the state.
+func (s *Session) catchUp(seq uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ring.heals != math.MaxUint64 {
+		return
+	}
+	if seq > s.seq && seq-s.seq <= maxUnsaved {
+		s.seq = seq
+	}
+	s.seq++ // no push has this number, and so no client is at it
+	s.ring.heals = s.seq
 }
 
 // forget drops what only the client's lost memory could ask for: its request

@@ -32,13 +32,27 @@ func (s *Session) handle(k *socket, m *protocol.Message) {
 // request was answered before.
 func (s *Session) begin(k *socket, m *protocol.Message) bool {
 	_ = s.acquire(context.Background()) // who has the turn is bounded by Limits.Handler
+	if p := s.hub.keeper; p != nil && p.asleep() && !p.mine(s) {
+		k.close(protocol.CloseReplaced, "replaced")
+		s.depart("", false)
+		s.release()
+		return false
+	}
+	return s.begun(k, m)
+}
+
+// begun is begin for a session that is this node's.
+func (s *Session) begun(k *socket, m *protocol.Message) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.sock != k {
 		s.releaseLocked()
 		return false
 	}
-	s.spoken = true
+	if !s.spoken {
+		s.spoken = true
+		s.changed()
+	}
 	if m.Ack != 0 && m.Ack <= s.seq {
 		s.ring.ack(m.Ack)
 	}

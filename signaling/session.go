@@ -35,6 +35,8 @@ type Session struct {
 	state   state
 	left    time.Duration // hub clock: when it went away
 	gen     uint64        // of the valid resume token
+	rev     uint64        // of the last record made
+	note    []byte        // for Observer.Restored
 	spoken  bool          // the client has shown that it has this token
 	seq     uint64
 	ring    ring
@@ -50,6 +52,7 @@ const (
 	stateOpen
 	stateAway
 	stateEnded
+	stateMoved // ended here only: another node has it
 )
 
 // ID returns the session's id, which is not a secret.
@@ -65,8 +68,9 @@ func (s *Session) User() protocol.User {
 // SetUser changes who it is, as later states tell.
 func (s *Session) SetUser(u protocol.User) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.user = u
+	s.mu.Unlock()
+	s.changed()
 }
 
 // Addr returns the client's address, as of its latest socket.
@@ -95,21 +99,31 @@ func (s *Session) Alive(ctx context.Context, silence time.Duration) bool {
 	return k != nil && !k.closing() && k.alive(ctx, silence)
 }
 
-// Push sends p. It never waits: a client that is too slow loses its socket.
-func (s *Session) Push(p Push) { s.push(&p, nil) }
+// Push sends p. It never waits: a client that is too slow loses its socket. It
+// returns false if the session has moved to another node: p is for that one.
+func (s *Session) Push(p Push) bool { return s.push(&p, nil) }
 
-// PushFrame sends a frame that was prepared for many.
-func (s *Session) PushFrame(f Frame) { s.push(&f.push, f.wire) }
+// PushFrame sends a frame that was prepared for many; it returns what Push does.
+func (s *Session) PushFrame(f Frame) bool { return s.push(&f.push, f.wire) }
 
-func (s *Session) push(p *Push, wire []byte) {
+func (s *Session) push(p *Push, wire []byte) bool {
 	s.hub.m.pushes[p.Class].Inc()
 	s.mu.Lock()
+	if s.state == stateMoved {
+		s.mu.Unlock()
+		return false
+	}
 	slow := s.pushLocked(p, wire)
+	away := s.sock == nil && p.Class != Latest && s.state == stateAway
 	s.mu.Unlock()
 	if slow != nil {
 		s.hub.m.dropped[dropFull].Inc()
 		s.abandon(slow, protocol.CloseSlow, "slow")
 	}
+	if away {
+		s.changed()
+	}
+	return true
 }
 
 // pushLocked returns the socket if it is too slow.
@@ -223,7 +237,7 @@ func (s *Session) lose(k *socket) {
 	code := protocol.CloseCode(k.code.Load())
 	switch {
 	case s.hub.closing():
-		s.end(ClosedShutdown, func() bool { return s.sock == k })
+		s.shutdown(func() bool { return s.sock == k })
 	case code != 0 && code != protocol.CloseReplaced && !code.Reconnect():
 		s.end(closeReason(code), func() bool { return s.sock == k })
 	default:
@@ -251,6 +265,17 @@ func (s *Session) goAway(k *socket) {
 	s.mu.Unlock()
 	s.hub.m.connected.Dec()
 	s.tell(func(o Observer) { o.Away(s) })
+	s.changed()
+}
+
+// shutdown ends the session because the hub closes: for good, or for another
+// node to go on with.
+func (s *Session) shutdown(only func() bool) {
+	if s.hub.keeper == nil {
+		s.end(ClosedShutdown, only)
+		return
+	}
+	s.shelve(only)
 }
 
 // awayLocked begins the grace time.
@@ -277,7 +302,7 @@ func (s *Session) end(reason CloseReason, only func() bool) {
 	_ = s.acquire(context.Background())
 	defer s.release()
 	s.mu.Lock()
-	if s.state == stateEnded || (only != nil && !only()) {
+	if s.state == stateEnded || s.state == stateMoved || (only != nil && !only()) {
 		s.mu.Unlock()
 		return
 	}
@@ -291,6 +316,11 @@ func (s *Session) end(reason CloseReason, only func() bool) {
 	s.mu.Unlock()
 	s.hub.wheel.unset(&s.timer)
 	s.hub.remove(s)
+	if p := s.hub.keeper; p != nil && !p.remove(s) {
+		s.hub.m.moves.WithLabelValues("fenced").Inc()
+		s.tell(func(o Observer) { o.Moved(s, "") })
+		return
+	}
 	s.tell(func(o Observer) { o.Closed(s, reason) })
 }
 

@@ -613,10 +613,12 @@ func TestObserverPanics(t *testing.T) {
 
 type panicky struct{}
 
-func (panicky) Opened(*Session)              { panic("opened") }
-func (panicky) Away(*Session)                { panic("away") }
-func (panicky) Back(*Session, bool)          { panic("back") }
-func (panicky) Closed(*Session, CloseReason) { panic("closed") }
+func (panicky) Opened(*Session)                 { panic("opened") }
+func (panicky) Away(*Session)                   { panic("away") }
+func (panicky) Back(*Session, bool)             { panic("back") }
+func (panicky) Closed(*Session, CloseReason)    { panic("closed") }
+func (panicky) Restored(*Session, Restored)     { panic("restored") }
+func (panicky) Moved(*Session, protocol.NodeID) { panic("moved") }
 
 func TestNothingSecretIsLogged(t *testing.T) {
 	var log safeBuffer

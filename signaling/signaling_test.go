@@ -95,6 +95,10 @@ func (d *diary) Opened(s *Session)                { d.note("opened") }
 func (d *diary) Away(s *Session)                  { d.note("away") }
 func (d *diary) Back(s *Session, fresh bool)      { d.note("back(%v)", fresh) }
 func (d *diary) Closed(s *Session, r CloseReason) { d.note("closed(%s)", r) }
+func (d *diary) Restored(s *Session, r Restored) {
+	d.note("restored(%s,%v,%v)", r.Note, r.Fresh, r.Forwards)
+}
+func (d *diary) Moved(s *Session, to protocol.NodeID) { d.note("moved(%s)", to) }
 
 func (r *rig) sees(want string) {
 	r.t.Helper()

@@ -282,10 +282,15 @@ func (k *socket) send(b []byte, key string) (slow bool) {
 // sendAway tells the client to come back and closes.
 func (k *socket) sendAway(spread time.Duration) {
 	if k.phase.Load() == phaseOpen {
-		after := rand.N(max(min(spread, 5*time.Second), time.Second))
+		after := rand.N(comeBack(spread))
 		k.send(textFrame(`{"t":"reconnect","d":{"after_ms":`+strconv.FormatInt(after.Milliseconds(), 10)+`}}`), "")
 	}
 	k.close(protocol.CloseDrain, "drain")
+}
+
+// comeBack is in what time clients come back that are sent away.
+func comeBack(spread time.Duration) time.Duration {
+	return max(min(spread, 5*time.Second), time.Second)
 }
 
 // heard implements events: any byte is a sign of life. What no limit of a

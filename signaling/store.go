@@ -30,7 +30,8 @@ type Store interface {
 
 	// Take gives the record to the node to, if it belongs to from and a token of
 	// generation gen is good for it: its Gen rises by one, Spoken becomes false.
-	// It returns the record as it is then, or nil if nothing was taken.
+	// It returns the record as it is then, or nil if nothing was taken. What is
+	// stored has no Rest any more, for who took it will push.
 	Take(ctx context.Context, ttl time.Duration, id protocol.SessionID, gen uint64, from, to protocol.NodeID) (*Record, error)
 
 	// Remove removes the record if it belongs to the node. It returns false if
@@ -52,24 +53,31 @@ const (
 	Taken               // it belongs to another node
 )
 
-// Record is a session as it is stored. A Store keeps the fields of the first
-// block by themselves and need not understand the others.
+// Record is a session as it is stored.
 type Record struct {
-	ID     protocol.SessionID `json:"-"`
-	Node   protocol.NodeID    `json:"-"`
-	Gen    uint64             `json:"-"` // of the resume token that is good
-	Spoken bool               `json:"-"` // the client has shown that it has that token
-	Rev    uint64             `json:"-"` // counts the states saved
+	ID     protocol.SessionID
+	Node   protocol.NodeID
+	Gen    uint64 // of the resume token that is good
+	Spoken bool   // the client has shown that it has that token
+	Rev    uint64 // counts the states saved
 
+	Base
+	Rest *Rest // nil: what the client may have to be sent again is not known
+}
+
+// Base is what is always stored of a session.
+type Base struct {
 	User protocol.User `json:"user"`
 	Seq  uint64        `json:"seq"`
 	Note []byte        `json:"note,omitempty"` // see Session.SetNote
+}
 
-	// Complete says that the fields below are there and nothing came after them.
-	Complete bool    `json:"complete,omitempty"`
-	Heals    uint64  `json:"heals,omitempty"`
-	Ring     []Kept  `json:"ring,omitempty"`
-	Replies  []Reply `json:"replies,omitempty"`
+// Rest is what is stored of a session without a socket, as long as nothing comes
+// after it.
+type Rest struct {
+	Heals   uint64  `json:"heals,omitempty"`
+	Ring    []Kept  `json:"ring,omitempty"`
+	Replies []Reply `json:"replies,omitempty"`
 }
 
 // Kept is a push that the client may not have.
@@ -143,7 +151,10 @@ func (m *MemoryStore) Save(_ context.Context, ttl time.Duration, records []*Reco
 // clone returns a copy whose slices are its own; frames are never changed.
 func (r *Record) clone() Record {
 	c := *r
-	c.Note, c.Ring, c.Replies = slices.Clone(r.Note), slices.Clone(r.Ring), slices.Clone(r.Replies)
+	c.Note = slices.Clone(r.Note)
+	if r.Rest != nil {
+		c.Rest = &Rest{r.Rest.Heals, slices.Clone(r.Rest.Ring), slices.Clone(r.Rest.Replies)}
+	}
 	return c
 }
 
@@ -168,8 +179,9 @@ func (m *MemoryStore) Take(_ context.Context, ttl time.Duration, id protocol.Ses
 		return nil, nil
 	}
 	r.Node, r.Gen, r.Spoken, r.Rev, r.until = to, r.Gen+1, false, r.Rev+1, time.Now().Add(ttl)
-	m.records[id] = r
 	c := r.clone()
+	r.Rest = nil
+	m.records[id] = r
 	return &c, nil
 }
 

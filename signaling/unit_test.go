@@ -692,6 +692,8 @@ func (l *lives) Back(s *Session, _ bool) { l.step(s, "back", "away") }
 func (l *lives) Closed(s *Session, CloseReason CloseReason) {
 	l.step(s, "closed", "opened", "away", "back")
 }
+func (l *lives) Restored(s *Session, _ Restored)     { l.step(s, "restored", "never without a store") }
+func (l *lives) Moved(s *Session, _ protocol.NodeID) { l.step(s, "moved", "never without a store") }
 
 func (l *lives) check(t *testing.T) {
 	t.Helper()

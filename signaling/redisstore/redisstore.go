@@ -4,7 +4,7 @@
 //
 // Keys, all under the prefix and all with a time to live:
 //
-//	sess:{<session>}  HASH    n = node, g = generation, k = spoken, r = revision, d = the rest as JSON
+//	sess:{<session>}  HASH    n = node, g = generation, k = spoken, r = revision, d = base and c = rest, JSON
 //	sessnode:<node>   STRING  "1" while the node's lease runs
 package redisstore
 
@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -121,16 +120,19 @@ func failure(err error, cmds []*redis.Cmd) error {
 func (s *Store) Save(ctx context.Context, ttl time.Duration, records []*signaling.Record) ([]bool, error) {
 	ctx, cancel := s.cfg.Deadline(ctx)
 	defer cancel()
-	rest := make([][]byte, len(records))
+	base, rest := make([][]byte, len(records)), make([][]byte, len(records))
 	for i, r := range records {
 		var err error
-		if rest[i], err = json.Marshal(r); err != nil {
+		if base[i], err = json.Marshal(r.Base); err == nil && r.Rest != nil {
+			rest[i], err = json.Marshal(r.Rest)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("signaling/redisstore: %w", err)
 		}
 	}
 	results, err := s.many(ctx, s.save, len(records), nil, func(i int) (string, []any) {
 		r := records[i]
-		return s.key(r.ID), []any{string(r.Node), r.Gen, r.Spoken, r.Rev, rest[i], ttl.Milliseconds()}
+		return s.key(r.ID), []any{string(r.Node), r.Gen, r.Spoken, r.Rev, base[i], rest[i], ttl.Milliseconds()}
 	})
 	if err != nil {
 		return nil, err
@@ -150,7 +152,7 @@ func (s *Store) Load(ctx context.Context, id protocol.SessionID) (*signaling.Rec
 	if err != nil || len(f) == 0 {
 		return nil, false, rediscall.Error(err)
 	}
-	r, err := record(id, f["n"], f["g"], f["r"], f["d"])
+	r, err := record(id, f["n"], f["g"], f["r"], f["d"], f["c"])
 	if err != nil {
 		return nil, false, err
 	}
@@ -162,10 +164,14 @@ func (s *Store) Load(ctx context.Context, id protocol.SessionID) (*signaling.Rec
 	return r, alive == 1, nil
 }
 
-func record(id protocol.SessionID, node, gen, rev, rest string) (*signaling.Record, error) {
+func record(id protocol.SessionID, node, gen, rev, base, rest string) (*signaling.Record, error) {
 	r := &signaling.Record{}
-	var errs [3]error
-	errs[0] = json.NewDecoder(strings.NewReader(rest)).Decode(r)
+	var errs [4]error
+	errs[0] = json.Unmarshal([]byte(base), &r.Base)
+	if rest != "" {
+		r.Rest = &signaling.Rest{}
+		errs[3] = json.Unmarshal([]byte(rest), r.Rest)
+	}
 	r.Gen, errs[1] = strconv.ParseUint(gen, 10, 64)
 	r.Rev, errs[2] = strconv.ParseUint(rev, 10, 64)
 	r.ID, r.Node = id, protocol.NodeID(node)
@@ -180,10 +186,10 @@ func (s *Store) Take(ctx context.Context, ttl time.Duration, id protocol.Session
 	ctx, cancel := s.cfg.Deadline(ctx)
 	defer cancel()
 	f, err := s.take.Run(ctx, s.cfg.Client, []string{s.key(id)}, string(from), gen, string(to), ttl.Milliseconds()).StringSlice()
-	if err != nil || len(f) != 3 {
+	if err != nil || len(f) != 4 {
 		return nil, rediscall.Error(err)
 	}
-	return record(id, string(to), f[0], f[1], f[2])
+	return record(id, string(to), f[0], f[1], f[2], f[3])
 }
 
 // Remove implements signaling.Store.

@@ -1,11 +1,12 @@
 -- Stores a session's record unless it belongs to another node or is newer.
--- KEYS[1]  session, HASH: n = node, g = generation, k = spoken, r = revision, d = the rest
+-- KEYS[1]  session, HASH: n = node, g = generation, k = spoken, r = revision, d = base, c = rest
 -- ARGV[1]  node
 -- ARGV[2]  generation
 -- ARGV[3]  spoken, "0" or "1"
 -- ARGV[4]  revision
--- ARGV[5]  the rest, JSON
--- ARGV[6]  time to live, ms
+-- ARGV[5]  base, JSON
+-- ARGV[6]  rest, JSON; "": none
+-- ARGV[7]  time to live, ms
 -- returns  1, or 0 if it was refused
 local old = redis.call('HMGET', KEYS[1], 'n', 'g', 'r')
 if old[1] then
@@ -17,5 +18,10 @@ if old[1] then
   end
 end
 redis.call('HSET', KEYS[1], 'n', ARGV[1], 'g', ARGV[2], 'k', ARGV[3], 'r', ARGV[4], 'd', ARGV[5])
-redis.call('PEXPIRE', KEYS[1], ARGV[6])
+if ARGV[6] == '' then
+  redis.call('HDEL', KEYS[1], 'c')
+else
+  redis.call('HSET', KEYS[1], 'c', ARGV[6])
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[7])
 return 1

@@ -1,0 +1,336 @@
+package signaling
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rondo-chat/rondo/internal/testenv"
+	"github.com/rondo-chat/rondo/protocol"
+)
+
+// town is hubs that share a store and can reach each other.
+type town struct {
+	store *MemoryStore
+	rigs  []*rig
+	mute  []*atomic.Bool // the hub hears nothing and its messages are lost
+	wg    sync.WaitGroup
+}
+
+type townWire struct {
+	town *town
+	from int
+}
+
+func (w townWire) Notify(to protocol.NodeID, _ string, payload []byte) error {
+	for i, r := range w.town.rigs {
+		if r.hub.cfg.Node == to && !w.town.mute[i].Load() && !w.town.mute[w.from].Load() {
+			w.town.wg.Go(func() { r.hub.Receive(w.town.rigs[w.from].hub.cfg.Node, payload) })
+		}
+	}
+	return nil
+}
+
+func newTown(t *testing.T, n int, change func(int, *Config)) *town {
+	t.Helper()
+	v := &town{store: NewMemoryStore()}
+	t.Cleanup(v.wg.Wait)
+	for i := range n {
+		v.mute = append(v.mute, &atomic.Bool{})
+		v.rigs = append(v.rigs, newRig(t, func(c *Config) {
+			c.Node = protocol.NodeID(fmt.Sprintf("n%d", i+1))
+			c.Store, c.Notifier = v.store, townWire{v, i}
+			if change != nil {
+				change(i, c)
+			}
+		}))
+	}
+	return v
+}
+
+func (c *client) resumes(token string, seq uint64) protocol.Resumed {
+	c.t.Helper()
+	c.send(fmt.Sprintf(`{"t":"resume","id":1,"d":{"token":%q,"seq":%d}}`, token, seq))
+	m := c.wants("resumed")
+	var d protocol.Resumed
+	if err := json.Unmarshal(m.D, &d); err != nil {
+		c.t.Fatal(m.raw, err)
+	}
+	return d
+}
+
+func (c *client) wantsPushes(types ...string) {
+	c.t.Helper()
+	for i, want := range types {
+		if m := c.next(); m.T != want {
+			c.t.Fatalf("push %d is %s, want %s", i, m.raw, want)
+		}
+	}
+}
+
+// TestMovesWithEverything: the client comes to another node while its old socket
+// still stands.
+func TestMovesWithEverything(t *testing.T) {
+	var runs atomic.Int32
+	v := newTown(t, 2, func(_ int, c *Config) {
+		c.Handlers["count"] = Handler{Serve: func(context.Context, *Session, *protocol.Message) (any, error) {
+			return map[string]int32{"n": runs.Add(1)}, nil
+		}}
+	})
+	a, b := v.rigs[0], v.rigs[1]
+	c := a.dial()
+	w := c.hello("Ann")
+	s := a.session(w)
+	s.SetNote([]byte("note"))
+	s.Push(Push{Type: "one"})
+	c.wants("one")
+	c.send(`{"t":"count","id":7}`)
+	c.wants("ok")
+	s.Push(Push{Type: "two"})
+	s.Push(Push{Type: "chat", Room: "r", Class: Ordered})
+	s.Push(Push{Type: "three"})
+	d := b.dial()
+	r := d.resumes(w.Resume.Token, 1)
+	if r.SID != w.SID || r.Node != "n2" || r.Seq != 3 || r.Replayed != 2 || r.Resync || r.State != nil {
+		t.Fatalf("%+v", r)
+	}
+	d.wantsPushes("two", "chat", "three")
+	c.closes(protocol.CloseReplaced, "replaced")
+	a.sees("opened away moved(n2)")
+	b.sees("restored(note,false,true)")
+	if s.Push(Push{Type: "late"}) {
+		t.Error("a push for a session that moved was taken")
+	}
+	if _, ok := a.hub.Lookup(w.SID); ok {
+		t.Error("the old node still has it")
+	}
+	d.send(`{"t":"count","id":7}`) // its answer was lost with the socket
+	if m := d.wants("ok"); string(m.D) != `{"n":1}` || runs.Load() != 1 {
+		t.Errorf("asked again: %s after %d runs", m.raw, runs.Load())
+	}
+	if got := b.session(w).User(); got != w.User {
+		t.Errorf("user %+v, was %+v", got, w.User)
+	}
+	// And back again.
+	b.session(w).Push(Push{Type: "four"})
+	d.wants("four")
+	_ = d.ws.NetConn().Close()
+	b.sees("restored(note,false,true) away")
+	b.session(w).Push(Push{Type: "five"})
+	e := a.dial()
+	if r := e.resumes(r.Resume.Token, 4); r.Seq != 5 || r.Replayed != 1 || r.Node != "n1" {
+		t.Fatalf("%+v", r)
+	}
+	e.wantsPushes("five")
+	e.send(`{"t":"bye"}`)
+	e.closes(1000, "bye")
+	a.sees("opened away moved(n2) restored(note,false,true) closed(bye)")
+	if rec, _, _ := v.store.Load(t.Context(), w.SID); rec != nil {
+		t.Errorf("after bye: %+v", rec)
+	}
+}
+
+// TestNodeDies: nobody answers for it, and its lease still runs.
+func TestNodeDies(t *testing.T) {
+	v := newTown(t, 2, func(_ int, c *Config) {
+		c.Limits.Handover = 50 * time.Millisecond
+		c.State = func(context.Context, *Session) *protocol.State { return &protocol.State{} }
+	})
+	a, b := v.rigs[0], v.rigs[1]
+	c := a.dial()
+	w := c.hello("Ann")
+	s := a.session(w)
+	s.SetNote([]byte("seat"))
+	testenv.Eventually(t, patience, func() bool { r, _, _ := v.store.Load(t.Context(), w.SID); return string(r.Note) == "seat" }, "the note is stored")
+	for range 3 { // the store does not know of these
+		s.Push(Push{Type: "x"})
+		c.wants("x")
+	}
+	v.mute[0].Store(true)
+	d := b.dial()
+	r := d.resumes(w.Resume.Token, 3)
+	if !r.Resync || r.State == nil || r.Seq <= 3 || r.State.User != w.User {
+		t.Fatalf("%+v", r)
+	}
+	b.sees("restored(seat,false,false)")
+	b.session(w).Push(Push{Type: "y"})
+	if m := d.wants("y"); m.Seq != r.Seq+1 {
+		t.Errorf("push %d after %d", m.Seq, r.Seq)
+	}
+	// The old node comes back: it finds out and does nothing for the session.
+	v.mute[0].Store(false)
+	s.SetNote([]byte("stale"))
+	c.closes(protocol.CloseReplaced, "replaced")
+	a.sees("opened away moved()")
+	if rec, _, _ := v.store.Load(t.Context(), w.SID); rec.Node != "n2" || string(rec.Note) != "seat" {
+		t.Errorf("%+v", rec)
+	}
+	// Nor is the first token worth anything, anywhere.
+	for _, rig := range v.rigs {
+		e := rig.dial()
+		e.send(`{"t":"resume","id":1,"d":{"token":"` + w.Resume.Token + `","seq":3}}`)
+		if m := e.wants("err"); m.E.Code != "resume_expired" && !(rig == a && m.E.Code == "unavailable") {
+			t.Errorf("the used token at %s: %s", rig.hub.cfg.Node, m.raw)
+		}
+	}
+}
+
+// TestAwayAtADeadNode: what came while it was away was stored.
+func TestAwayAtADeadNode(t *testing.T) {
+	v := newTown(t, 2, func(_ int, c *Config) { c.Limits.Handover = 50 * time.Millisecond })
+	a, b := v.rigs[0], v.rigs[1]
+	c := a.dial()
+	w := c.hello("Ann")
+	_ = c.ws.NetConn().Close()
+	a.sees("opened away")
+	a.session(w).Push(Push{Type: "one"})
+	a.session(w).Push(Push{Type: "two"})
+	testenv.Eventually(t, patience, func() bool {
+		r, _, _ := v.store.Load(t.Context(), w.SID)
+		return r.Rest != nil && len(r.Rest.Ring) == 2
+	}, "the pushes are stored")
+	v.mute[0].Store(true)
+	d := b.dial()
+	if r := d.resumes(w.Resume.Token, 0); r.Resync || r.Replayed != 2 {
+		t.Fatalf("%+v", r)
+	}
+	d.wantsPushes("one", "two")
+}
+
+// TestOneOfTwoWins: two nodes want one session with one token.
+func TestOneOfTwoWins(t *testing.T) {
+	for _, dead := range []bool{false, true} {
+		t.Run(fmt.Sprintf("dead=%v", dead), func(t *testing.T) {
+			v := newTown(t, 3, func(_ int, c *Config) { c.Limits.Handover = 200 * time.Millisecond })
+			for range 5 {
+				v.mute[0].Store(false)
+				w := v.rigs[0].dial().hello("Ann")
+				v.mute[0].Store(dead)
+				answers := make(chan string, 2)
+				for _, r := range v.rigs[1:] {
+					c := r.dial()
+					go func() {
+						_ = c.ws.WriteMessage(1, []byte(`{"t":"resume","id":1,"d":{"token":"`+w.Resume.Token+`","seq":0}}`))
+						m, err := c.read()
+						answers <- m.T + m.E.Code + fmt.Sprint(err)
+					}()
+				}
+				got := []string{<-answers, <-answers}
+				won := 0
+				for _, g := range got {
+					if g == "resumed<nil>" {
+						won++
+					} else if g != "errresume_expired<nil>" && g != "errunavailable<nil>" {
+						t.Errorf("the other one got %q", g)
+					}
+				}
+				if won != 1 {
+					t.Fatalf("%d of two won: %q", won, got)
+				}
+			}
+		})
+	}
+}
+
+// TestStoppedNodeSleeps: a process that was stopped for longer than its lease
+// handles nothing before it has asked.
+func TestStoppedNodeSleeps(t *testing.T) {
+	var runs atomic.Int32
+	v := newTown(t, 2, func(_ int, c *Config) {
+		c.Handlers["count"] = Handler{Serve: func(context.Context, *Session, *protocol.Message) (any, error) {
+			runs.Add(1)
+			return nil, nil
+		}}
+	})
+	a := v.rigs[0]
+	c := a.dial()
+	w := c.hello("Ann")
+	if r, err := v.store.Take(t.Context(), time.Minute, w.SID, 1, "n1", "n2"); r == nil || err != nil {
+		t.Fatal(r, err)
+	}
+	a.hub.keeper.asked.Store(int64(a.hub.clock() - time.Hour))
+	c.send(`{"t":"count","id":2}`)
+	if before := c.closes(protocol.CloseReplaced, "replaced"); len(before) != 0 || runs.Load() != 0 {
+		t.Fatalf("it answered %v and ran %d handlers", before, runs.Load())
+	}
+	a.sees("opened away moved()")
+}
+
+// TestCloseShelves: the hub closes, and another node goes on with its sessions.
+func TestCloseShelves(t *testing.T) {
+	v := newTown(t, 2, nil)
+	a, b := v.rigs[0], v.rigs[1]
+	here, gone := a.dial(), a.dial()
+	w1, w2 := here.hello("Ann"), gone.hello("Bo")
+	_ = gone.ws.NetConn().Close()
+	a.sees("opened opened away")
+	a.session(w1).SetNote([]byte("1"))
+	a.session(w2).SetNote([]byte("2"))
+	a.session(w1).Push(Push{Type: "one"})
+	a.session(w2).Push(Push{Type: "two"})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := a.hub.Drain(ctx, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.hub.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(a.seen.all(), "closed") || strings.Count(a.seen.all(), "moved()") != 2 {
+		t.Fatal(a.seen.all())
+	}
+	for i, w := range []protocol.Welcome{w1, w2} {
+		c := b.dial()
+		if r := c.resumes(w.Resume.Token, 0); r.Resync || r.Replayed != 1 || r.SID != w.SID {
+			t.Fatalf("%d: %+v", i, r)
+		}
+		c.wantsPushes([]string{"one", "two"}[i])
+	}
+	if !strings.HasPrefix(b.seen.all(), "restored(1,") {
+		t.Error(b.seen.all())
+	}
+}
+
+// TestStoreIsDown: what is local goes on.
+func TestStoreIsDown(t *testing.T) {
+	r := newRig(t, func(c *Config) {
+		c.Store, c.Notifier = brokenStore{}, townWire{town: &town{}}
+	})
+	c := r.dial()
+	w := c.hello("Ann")
+	_ = c.ws.NetConn().Close()
+	r.sees("opened away")
+	d := r.dial()
+	d.resumes(w.Resume.Token, 0)
+	d.send(`{"t":"bye"}`)
+	d.closes(1000, "bye")
+	r.sees("opened away back(false) closed(bye)")
+	e := r.dial()
+	e.send(`{"t":"resume","id":1,"d":{"token":"` + w.Resume.Token + `","seq":0}}`)
+	if m := e.wants("err"); m.E.Code != "unavailable" || m.E.RetryMS == 0 {
+		t.Error(m.raw)
+	}
+}
+
+type brokenStore struct{}
+
+func (brokenStore) Save(context.Context, time.Duration, []*Record) ([]bool, error) {
+	return nil, context.DeadlineExceeded
+}
+func (brokenStore) Load(context.Context, protocol.SessionID) (*Record, bool, error) {
+	return nil, false, context.DeadlineExceeded
+}
+func (brokenStore) Take(context.Context, time.Duration, protocol.SessionID, uint64, protocol.NodeID, protocol.NodeID) (*Record, error) {
+	return nil, context.DeadlineExceeded
+}
+func (brokenStore) Remove(context.Context, protocol.SessionID, protocol.NodeID) (bool, error) {
+	return false, context.DeadlineExceeded
+}
+func (brokenStore) Renew(context.Context, protocol.NodeID, time.Duration, time.Duration, []protocol.SessionID) ([]Hold, error) {
+	return nil, context.DeadlineExceeded
+}
