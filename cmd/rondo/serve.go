@@ -30,6 +30,7 @@ import (
 	roomsredis "github.com/rondo-chat/rondo/rooms/redisstore"
 	"github.com/rondo-chat/rondo/server"
 	"github.com/rondo-chat/rondo/signaling"
+	sessionredis "github.com/rondo-chat/rondo/signaling/redisstore"
 	"github.com/rondo-chat/rondo/turnserver"
 	"github.com/rondo-chat/rondo/web"
 )
@@ -181,6 +182,9 @@ func (n *node) openRedisDrivers(client redis.UniversalClient, sc *server.Config)
 		return err
 	}
 	if sc.Rooms, err = roomsredis.New(roomsredis.Config{Config: common}); err != nil {
+		return err
+	}
+	if sc.SessionStore, err = sessionredis.New(sessionredis.Config{Config: common}); err != nil {
 		return err
 	}
 	sc.Chat, err = chatredis.New(chatredis.Config{Config: common})
