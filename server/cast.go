@@ -36,7 +36,15 @@ type castHead struct {
 	// Elsewhere are the members that the sender told on other nodes: one that has
 	// just come here from there gets the push through its former node.
 	Elsewhere []protocol.SessionID `json:"o,omitempty"`
-	Hops      int                  `json:"h,omitempty"` // how often it was passed on
+	// Move is of who passed it on, the number of the session's move away from
+	// there; 0: it comes from the sender. A node that the session left before that
+	// knows nothing of where it is.
+	Move int `json:"h,omitempty"`
+
+	// Recorded: peer.reconnecting or peer.back (of Except) is what the registry
+	// says in Snapshot. Two nodes may send the one and the other, and the bus keeps
+	// no order between nodes.
+	Recorded bool `json:"p,omitempty"`
 }
 
 func (h castHead) push(d []byte) signaling.Push {
@@ -118,6 +126,9 @@ func (s *Server) deliverCast(h castHead, d []byte) {
 	if h.Snapshot != nil {
 		s.seats.update(*h.Snapshot)
 	}
+	if h.Recorded && !s.seats.newsOf(h.Room, h.Except, h.Type == protocol.TypePeerReconnecting) {
+		return // who moved to another node is here again already
+	}
 	targets := s.seats.locals(h.Room, h.Except, h.Elsewhere)
 	gone := s.passage.from(h.Room)
 	if len(targets) > 0 {
@@ -176,10 +187,11 @@ func (s *Server) deliverTo(id protocol.SessionID, h castHead, d []byte) bool {
 		}
 	}
 	to, ok := s.passage.from(h.Room)[id]
-	if ok {
-		s.forward(id, to, h, d)
+	if !ok || to.move <= h.Move {
+		return false
 	}
-	return ok
+	s.forward(id, to, h, d)
+	return true
 }
 
 // sendTo hands a push to one member, on whatever node; it arrives only if that
@@ -198,13 +210,13 @@ func (s *Server) sendTo(m rooms.Member, h castHead, d []byte) error {
 }
 
 func (s *Server) deliverOne(h castHead, d []byte) {
-	if s.deliverTo(h.Session, h, d) || h.Hops == 0 {
+	if s.deliverTo(h.Session, h, d) || h.Move == 0 {
 		return
 	}
 	// Its former node passes this on; the session itself is still on its way.
 	s.passage.keep(h.Session, h, d)
 	if s.seats.sits(h.Session, h.Room) { // it came in this moment
-		for _, p := range s.passage.arrived(h.Session) {
+		for _, p := range s.passage.arrived(h.Session, h.Room) {
 			s.deliverTo(h.Session, p.head, p.d)
 		}
 	}

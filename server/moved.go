@@ -18,7 +18,6 @@ const (
 	kindSession bus.Kind = "session" // signaling's own
 
 	forwardFor = 10 * time.Second // how long what arrives for a session that moved is passed on
-	maxHops    = 3                // how often one message is passed on
 	maxEarly   = 64               // messages kept for a session that is about to arrive
 	maxMoved   = 20_000           // sessions that are remembered or awaited
 )
@@ -32,6 +31,7 @@ type sessionNote struct {
 	Searching bool              `json:"searching,omitempty"`
 	Start     int64             `json:"start,omitempty"` // of the search, Unix microseconds
 	Since     int64             `json:"since,omitempty"` // its place; 0: none yet
+	Moves     int               `json:"moves,omitempty"` // how often the session moved
 }
 
 // noteDown keeps the session's note as its seat and search are now. It is called
@@ -57,6 +57,7 @@ func (s *Server) noteDown(sess *signaling.Session) {
 			n.Since = since.UnixMicro()
 		}
 	}
+	n.Moves = s.moved(id)
 	if w, ok := s.wishes.Load(id); ok {
 		wish := w.(protocol.Find)
 		n.Wish = &wish
@@ -67,6 +68,13 @@ func (s *Server) noteDown(sess *signaling.Session) {
 		return
 	}
 	sess.SetNote(b)
+}
+
+// moved is how often the session has moved.
+func (s *Server) moved(id protocol.SessionID) int {
+	n, _ := s.moves.Load(id)
+	moves, _ := n.(int) // 0 where there is none
+	return moves
 }
 
 // noteSeat is noteDown for a session by its id.
@@ -90,6 +98,7 @@ func (o observer) Restored(sess *signaling.Session, r signaling.Restored) {
 	if n.Wish != nil {
 		s.wishes.Store(sess.ID(), *n.Wish)
 	}
+	s.moves.Store(sess.ID(), n.Moves)
 	switch {
 	case n.Room != "":
 		s.reseat(ctx, sess, n, r)
@@ -120,7 +129,7 @@ func (s *Server) reseat(ctx context.Context, sess *signaling.Session, n sessionN
 	if !s.seats.enter(id, seat{room: n.Room, me: n.Me, found: n.Found, orphan: !r.Forwards}, room) {
 		return // it sits elsewhere by now: not possible before it is attached
 	}
-	for _, p := range s.passage.arrived(id) {
+	for _, p := range s.passage.arrived(id, n.Room) {
 		s.deliverTo(id, p.head, p.d)
 	}
 	head := castHead{Class: signaling.MustDeliver, Except: n.Me, Snapshot: &room}
@@ -128,7 +137,7 @@ func (s *Server) reseat(ctx context.Context, sess *signaling.Session, n sessionN
 		head.Type = protocol.TypePeerReconnecting
 		s.cast(room, head, protocol.PeerReconnecting{Peer: n.Me})
 	}
-	head.Type = protocol.TypePeerBack
+	head.Type, head.Recorded = protocol.TypePeerBack, true
 	s.cast(room, head, protocol.PeerBack{Peer: n.Me, Fresh: r.Fresh})
 }
 
@@ -172,21 +181,24 @@ func (o observer) Moved(sess *signaling.Session, to protocol.NodeID) {
 	id := sess.ID()
 	s.census.present(id, false)
 	s.matcher.Suspend(id)
+	move := s.moved(id) + 1
+	s.moves.Store(id, move)
 	s.noteDown(sess)
 	if st, _, ok := s.seats.of(id); ok {
-		s.passage.left(id, departure{to: to, room: st.room, me: st.me, until: time.Now().Add(forwardFor)})
+		s.passage.left(id, departure{to: to, room: st.room, me: st.me, move: move, until: time.Now().Add(forwardFor)})
 		s.seats.leave(id, st.room)
 	}
 	s.matcher.Forget(id)
 	s.seats.forget(id)
 	s.wishes.Delete(id)
+	s.moves.Delete(id)
 }
 
 // stranded is called on one node when a sweep found members of a dead node.
 func (s *Server) stranded(room rooms.Room, members []rooms.Member) {
 	for _, m := range members {
 		if !m.Away { // else they were told
-			s.cast(room, castHead{Type: protocol.TypePeerReconnecting, Class: signaling.MustDeliver, Except: m.ID, Snapshot: &room},
+			s.cast(room, castHead{Type: protocol.TypePeerReconnecting, Class: signaling.MustDeliver, Except: m.ID, Snapshot: &room, Recorded: true},
 				protocol.PeerReconnecting{Peer: m.ID})
 		}
 	}
@@ -215,6 +227,7 @@ type departure struct {
 	to    protocol.NodeID // "": not known
 	room  protocol.RoomID
 	me    protocol.MemberID
+	move  int // the number of this move
 	until time.Time
 }
 
@@ -292,25 +305,24 @@ func (p *passage) keep(id protocol.SessionID, h castHead, d []byte) {
 }
 
 // arrived returns what was kept for the session. It is here from now on.
-func (p *passage) arrived(id protocol.SessionID) []parcel {
+func (p *passage) arrived(id protocol.SessionID, room protocol.RoomID) []parcel {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	list := p.early[id]
 	delete(p.early, id)
-	for room, sessions := range p.gone { // it may have come back
-		if delete(sessions, id); len(sessions) == 0 {
-			delete(p.gone, room)
-		}
+	delete(p.gone[room], id) // it may have come back
+	if len(p.gone[room]) == 0 {
+		delete(p.gone, room)
 	}
 	return list
 }
 
 // forward passes a push on to where the session went.
 func (s *Server) forward(id protocol.SessionID, to departure, h castHead, d []byte) {
-	if to.to == "" || h.Hops >= maxHops {
+	if to.to == "" {
 		return
 	}
-	h.Session, h.Hops, h.Elsewhere = id, h.Hops+1, nil
+	h.Session, h.Move, h.Elsewhere = id, to.move, nil
 	payload, err := encodeCast(h, d)
 	if err != nil {
 		s.log.Error("encode push", "type", h.Type, "err", err)

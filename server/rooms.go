@@ -209,16 +209,16 @@ func (s *Server) setAway(ctx context.Context, id protocol.SessionID, away, fresh
 	if !ok {
 		return
 	}
+	head := castHead{Class: signaling.MustDeliver, Except: st.me, Snapshot: &room}
 	after, err := s.registry.SetAway(ctx, st.room, id, away)
 	switch {
 	case err == nil:
-		room = after
+		room, head.Recorded = after, true
 	case protocol.CodeOf(err) == protocol.CodeNotFound:
 		return // it sits there no longer, or on another node: nothing to tell from here
 	default:
 		s.log.Warn("presence not recorded", "err", err)
 	}
-	head := castHead{Class: signaling.MustDeliver, Except: st.me, Snapshot: &room}
 	if away {
 		head.Type = protocol.TypePeerReconnecting
 		s.cast(room, head, protocol.PeerReconnecting{Peer: st.me})

@@ -32,6 +32,7 @@ type seats struct {
 type localRoom struct {
 	snapshot rooms.Room // replaced, never changed
 	locals   map[protocol.SessionID]protocol.MemberID
+	away     map[protocol.MemberID]bool // whom the locals were told to be reconnecting
 }
 
 // lastRoom is the room a session has left.
@@ -94,6 +95,27 @@ func (s *seats) update(snapshot rooms.Room) {
 	if lr := s.rooms[snapshot.ID]; lr != nil && snapshot.Version > lr.snapshot.Version {
 		lr.snapshot = snapshot
 	}
+}
+
+// newsOf reports whether the room's local members are to be told that a member is
+// reconnecting, or back: if that is so by the newest snapshot, and they were not
+// told that it is reconnecting before.
+func (s *seats) newsOf(room protocol.RoomID, id protocol.MemberID, away bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lr := s.rooms[room]
+	if lr == nil {
+		return true // nobody here, but perhaps somebody who was until now
+	}
+	i := slices.IndexFunc(lr.snapshot.Members, func(m rooms.Member) bool { return m.ID == id })
+	if i < 0 || lr.snapshot.Members[i].Away != away || away && lr.away[id] {
+		return false
+	}
+	if lr.away == nil {
+		lr.away = map[protocol.MemberID]bool{}
+	}
+	lr.away[id] = away
+	return true
 }
 
 // forget drops what is remembered of a session that ended.

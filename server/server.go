@@ -82,6 +82,7 @@ type Server struct {
 	census   *census
 	passage  *passage
 	noting   sync.Mutex
+	moves    sync.Map // protocol.SessionID → int: of sessions that came from another node
 	wishes   sync.Map // protocol.SessionID → protocol.Find: what match.next repeats
 
 	life context.Context // ends with Close; background work hangs on it

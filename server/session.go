@@ -100,6 +100,7 @@ func (o observer) Closed(sess *signaling.Session, reason signaling.CloseReason) 
 	o.s.leaveSeat(ctx, id, why)
 	o.s.seats.forget(id)
 	o.s.wishes.Delete(id)
+	o.s.moves.Delete(id)
 	if o.s.cfg.Revoke != nil {
 		o.s.cfg.Revoke(id)
 	}
