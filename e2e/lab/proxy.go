@@ -42,8 +42,11 @@ func NewProxy(t testing.TB, target string) *Proxy {
 // Dial connects through the proxy, whatever addr says; for client.Options.NetDial.
 func (p *Proxy) Dial(ctx context.Context, network, _ string) (net.Conn, error) {
 	var d net.Dialer
-	return d.DialContext(ctx, network, p.l.Addr().String())
+	return d.DialContext(ctx, network, p.Addr())
 }
+
+// Addr is where the proxy listens (host:port).
+func (p *Proxy) Addr() string { return p.l.Addr().String() }
 
 // Target sends new connections to another server.
 func (p *Proxy) Target(target string) {

@@ -157,7 +157,7 @@ func (k *checker) ghost(w *walker, s *stay) {
 		before := asked - ex.Ghost
 		if p.dead() && p.end < before {
 			k.add(RuleGhost, s.from, "%s asked at %v and met %s, gone since %v", s.client.log.Name, asked, s.peer, p.end)
-		} else if until := s.from - ex.Slack; before < until && p.isDown(span{before, until}) {
+		} else if p.isDown(span{before, s.from + ex.Slack}) { // its Up may be written down late
 			k.add(RuleGhost, s.from, "%s asked at %v and met %s, who had no connection", s.client.log.Name, asked, s.peer)
 		}
 	})
@@ -307,7 +307,7 @@ func (k *checker) chats(room string, stays []*stay) {
 	}
 	byOff, byID := map[uint64]string{}, map[string]uint64{}
 	number := func(at time.Duration, off uint64, id string) {
-		if at < end && !k.wiped(span{began, at}) {
+		if at < end && !k.wiped(span{began, end}) {
 			if old, ok := byOff[off]; ok && old != id {
 				k.add(RuleFork, at, "room %s: number %d is %s and %s", room, off, old, id)
 			}

@@ -33,11 +33,7 @@ func (r *Run) Summary() (Summary, []Violation) {
 	var back, waited []time.Duration
 	for _, c := range k.clients {
 		s.count(c.log)
-		for _, d := range c.downs {
-			if d.to != forever {
-				back = append(back, d.to-d.from)
-			}
-		}
+		back = append(back, c.backs...)
 		for _, q := range c.searches {
 			if q.found {
 				waited = append(waited, q.to-q.from)

@@ -41,7 +41,8 @@ type client struct {
 	log      *Log
 	stays    []*stay
 	searches []*search
-	downs    []span // To forever: never came back
+	downs    []span // without a working socket, noticed or not; to forever: never came back
+	backs    []time.Duration
 	end      time.Duration
 	endKind  Kind
 }
@@ -52,16 +53,6 @@ func (c *client) dead() bool { return c.endKind == Gone || c.endKind == Bye }
 func (c *client) isDown(s span) bool {
 	for _, d := range c.downs {
 		if d.from <= s.from && s.to <= d.to {
-			return true
-		}
-	}
-	return false
-}
-
-// wasDown reports whether the client lacked a socket at some time in s.
-func (c *client) wasDown(s span) bool {
-	for _, d := range c.downs {
-		if d.from < s.to && s.from < d.to {
 			return true
 		}
 	}
@@ -79,7 +70,8 @@ type walker struct {
 	paused  bool // searching, but the socket is lost
 	asked   time.Duration
 	node    string
-	down    time.Duration // -1: there is a socket
+	down    time.Duration // since when there is no working socket; -1: there is one
+	noticed time.Duration // when the client found out
 	mended  time.Duration
 	broken  bool // by the plan
 	quitted time.Duration
@@ -179,14 +171,12 @@ func (w *walker) link(e *Event) {
 	switch e.Kind {
 	case Cut:
 		w.broken = true
+		w.off(e.At)
 	case Mended:
 		w.broken, w.mended = false, e.At
 	case Down:
-		w.down = e.At
-		w.paused = w.search != nil
-		if w.search != nil {
-			w.search.to = e.At
-		}
+		w.noticed = e.At
+		w.off(e.At)
 	case Up, Lost:
 		w.back(e)
 	case Resync:
@@ -194,12 +184,25 @@ func (w *walker) link(e *Event) {
 	}
 }
 
+// off takes in that the socket is of no use any more.
+func (w *walker) off(at time.Duration) {
+	if w.down >= 0 {
+		return
+	}
+	w.down = at
+	w.paused = w.search != nil
+	if w.search != nil {
+		w.search.to = at
+	}
+}
+
 func (w *walker) back(e *Event) {
 	began := w.down
 	if began >= 0 {
 		w.c.downs = append(w.c.downs, span{began, e.At})
-		since := w.k.clear(max(began, w.mended))
-		if took := e.At - since; took > w.k.run.Expect.Back && !w.broken {
+		since := max(w.noticed, w.mended)
+		w.c.backs = append(w.c.backs, e.At-since)
+		if took := e.At - w.k.clear(since); took > w.k.run.Expect.Back && !w.broken {
 			w.k.add(RuleBack, e.At, "%s: back only %v after link and service were well", w.c.log.Name, took)
 		}
 	}

@@ -1,0 +1,44 @@
+package chaos
+
+import (
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rondo-chat/rondo/e2e/lab"
+)
+
+func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
+
+// number reads a setting of a run from the environment.
+func number(t testing.TB, name string, otherwise uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// TestShort is one run of every fault. RONDO_CHAOS_SEED repeats a run.
+func TestShort(t *testing.T) {
+	r := play(t, plan{seed: number(t, "RONDO_CHAOS_SEED", rand.Uint64N(1_000_000)), nodes: 2, users: 60, faults: all(),
+		run: 32 * time.Second, calm: 14 * time.Second, expect: promises()})
+	if r.sum.Matches < 30 || r.sum.Chats < 100 || r.sum.Signals < 100 || r.sum.Resumed < 10 {
+		t.Errorf("too little happened: %s", r.sum)
+	}
+}
+
+// TestCalm is a run in which the users alone are the trouble.
+func TestCalm(t *testing.T) {
+	r := play(t, plan{seed: 1, nodes: 2, users: 30, run: 8 * time.Second, calm: 4 * time.Second, expect: promises()})
+	if r.sum.Matches < 15 || r.sum.Chats < 50 || r.sum.Signals < 50 {
+		t.Errorf("too little happened: %s", r.sum)
+	}
+}

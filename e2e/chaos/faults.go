@@ -1,0 +1,166 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rondo-chat/rondo/e2e/chaos/history"
+	"github.com/rondo-chat/rondo/e2e/lab"
+)
+
+// fault is a thing that goes wrong. make does it, heals it, and says what it was;
+// it does nothing where it does not apply ("").
+type fault struct {
+	name string
+	make func(ctx context.Context, w *world) history.Fault
+}
+
+// all are the faults of a run on one Redis.
+func all() []fault {
+	return []fault{killNode(), stopNode(), cutAll(), lowFiles(), restartRedis(), stallRedis(), partition()}
+}
+
+// makeFaults makes the plan's faults until its time is over: all of them once in a
+// drawn order, then again.
+func (w *world) makeFaults(ctx context.Context) {
+	pause(ctx, 4*time.Second) // people have met
+	for w.now() < w.plan.run && len(w.plan.faults) > 0 {
+		for _, i := range w.rng.Perm(len(w.plan.faults)) {
+			f := w.plan.faults[i]
+			from := w.now()
+			if from > w.plan.run || ctx.Err() != nil {
+				return
+			}
+			h := f.make(ctx, w)
+			if h.Name == "" {
+				h.Name = f.name
+			}
+			h.From, h.To = from, w.now()
+			w.mu.Lock()
+			w.faults = append(w.faults, h)
+			w.mu.Unlock()
+			pause(ctx, w.between(1500, 4000))
+		}
+	}
+	pause(ctx, w.plan.run-w.now())
+}
+
+// between draws a pause from so many milliseconds.
+func (w *world) between(low, high int) time.Duration {
+	return time.Duration(low+w.rng.IntN(high-low)) * time.Millisecond
+}
+
+// killNode: SIGKILL; a new node takes the place.
+func killNode() fault {
+	return fault{"kill -9 of a node", func(ctx context.Context, w *world) history.Fault {
+		i := w.rng.IntN(len(w.opts))
+		n := w.node(i)
+		w.setNode(i, nil)
+		n.Kill()
+		pause(ctx, w.between(500, 2000))
+		w.setNode(i, lab.Start(w.t, w.opts[i]))
+		return history.Fault{Kills: string(n.Node)}
+	}}
+}
+
+// stopNode: SIGSTOP, as a swapping or paused machine.
+func stopNode() fault {
+	return fault{"SIGSTOP of a node", func(ctx context.Context, w *world) history.Fault {
+		n := w.node(w.rng.IntN(len(w.opts)))
+		w.signal(n.PID(), syscall.SIGSTOP)
+		pause(ctx, w.between(1000, 4000))
+		w.signal(n.PID(), syscall.SIGCONT)
+		return history.Fault{Stops: true}
+	}}
+}
+
+func (w *world) signal(pid int, sig syscall.Signal) {
+	if err := syscall.Kill(pid, sig); err != nil {
+		w.t.Errorf("%v to %d: %v", sig, pid, err)
+	}
+}
+
+// cutAll: every connection of the users is reset at once, and they all come back.
+func cutAll() fault {
+	return fault{"reset of all connections", func(ctx context.Context, w *world) history.Fault {
+		w.mu.Lock()
+		wires := w.wires
+		w.mu.Unlock()
+		for _, wire := range wires {
+			wire.cut()
+		}
+		return history.Fault{}
+	}}
+}
+
+// lowFiles: the node may open no more files than it has open.
+func lowFiles() fault {
+	return fault{"no file descriptors left on a node", func(ctx context.Context, w *world) history.Fault {
+		n := w.node(w.rng.IntN(len(w.opts)))
+		open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", n.PID()))
+		if err != nil {
+			w.t.Error(err)
+			return history.Fault{}
+		}
+		var old unix.Rlimit
+		if err := unix.Prlimit(n.PID(), unix.RLIMIT_NOFILE, nil, &old); err != nil {
+			w.t.Error(err)
+			return history.Fault{}
+		}
+		tight := unix.Rlimit{Cur: uint64(len(open)), Max: old.Max}
+		if err := unix.Prlimit(n.PID(), unix.RLIMIT_NOFILE, &tight, nil); err != nil {
+			w.t.Error(err)
+			return history.Fault{}
+		}
+		pause(ctx, w.between(2000, 4000))
+		if err := unix.Prlimit(n.PID(), unix.RLIMIT_NOFILE, &old, nil); err != nil {
+			w.t.Error(err)
+		}
+		return history.Fault{Stops: true}
+	}}
+}
+
+// restartRedis: SIGKILL, and back empty.
+func restartRedis() fault {
+	return fault{"kill and restart of Redis, empty", func(ctx context.Context, w *world) history.Fault {
+		w.store.restart(func() { pause(ctx, w.between(300, 2000)) })
+		return history.Fault{Loses: true, Wipes: true}
+	}}
+}
+
+// stallRedis: SIGSTOP of the server, as a slow disk or a long script.
+func stallRedis() fault {
+	return fault{"stall of Redis", func(ctx context.Context, w *world) history.Fault {
+		pid, err := w.store.pid()
+		if err != nil {
+			w.t.Error(err)
+			return history.Fault{}
+		}
+		w.signal(pid, syscall.SIGSTOP)
+		pause(ctx, w.between(1500, 6000))
+		w.signal(pid, syscall.SIGCONT)
+		return history.Fault{Loses: true}
+	}}
+}
+
+// partition: a node and Redis do not hear each other.
+func partition() fault {
+	return fault{"partition between a node and Redis", func(ctx context.Context, w *world) history.Fault {
+		p := w.store.way(w.rng.IntN(len(w.opts)))
+		if p == nil {
+			return history.Fault{}
+		}
+		p.Blackhole()
+		pause(ctx, w.between(1500, 6000))
+		// What was swallowed is gone, so no connection of before may go on.
+		p.Cut()
+		p.Open()
+		p.Cut()
+		return history.Fault{Loses: true}
+	}}
+}

@@ -1,0 +1,92 @@
+package chaos
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rondo-chat/rondo/e2e/lab"
+	"github.com/rondo-chat/rondo/internal/testenv"
+)
+
+// store is the Redis that the nodes share.
+type store interface {
+	url(node int) string
+	restart(between func())  // kill the (a) master and start it again, empty
+	pid() (int, error)       // of the (a) master
+	way(node int) *lab.Proxy // between the node and the store; nil: there is none
+}
+
+// one is a single Redis, which each node reaches by a way of its own.
+type one struct {
+	redis *testenv.RedisServer
+	ways  map[int]*lab.Proxy
+	t     testing.TB
+}
+
+func single(t testing.TB) store {
+	return &one{redis: testenv.Redis(t), ways: map[int]*lab.Proxy{}, t: t}
+}
+
+func (s *one) url(node int) string {
+	if s.ways[node] == nil {
+		s.ways[node] = lab.NewProxy(s.t, s.redis.Addr)
+	}
+	return "redis://" + s.ways[node].Addr() + "/0"
+}
+
+func (s *one) way(node int) *lab.Proxy { return s.ways[node] }
+
+func (s *one) restart(between func()) {
+	s.redis.Kill()
+	between()
+	s.redis.Restart()
+}
+
+func (s *one) pid() (int, error) { return pidOf(s.redis) }
+
+// pidOf asks a Redis for its process id.
+func pidOf(r *testenv.RedisServer) (int, error) {
+	info, err := r.Do("INFO", "server")
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(info, "process_id:")
+	pid, _, _ := strings.Cut(rest, "\r\n")
+	return strconv.Atoi(pid)
+}
+
+// cluster is three masters without replicas. Redirections carry the masters' own
+// addresses, so that there is no way between to partition.
+type cluster struct {
+	*testenv.Cluster
+	next int
+}
+
+func clustered(t testing.TB) store { return &cluster{Cluster: testenv.RedisCluster(t)} }
+
+func (s *cluster) url(int) string {
+	u, err := url.Parse(s.URL)
+	if err != nil {
+		return fmt.Sprint(err)
+	}
+	u.Scheme = "redis+cluster"
+	return u.String()
+}
+
+func (s *cluster) way(int) *lab.Proxy { return nil }
+
+func (s *cluster) restart(between func()) {
+	s.next++
+	n := s.Nodes[s.next%len(s.Nodes)]
+	n.Kill()
+	between()
+	n.Restart()
+}
+
+func (s *cluster) pid() (int, error) {
+	s.next++
+	return pidOf(s.Nodes[s.next%len(s.Nodes)])
+}
