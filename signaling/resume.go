@@ -139,11 +139,16 @@ func (s *Session) acceptsLocked(gen uint64) bool {
 func (s *Session) takeOver(ctx context.Context, k *socket, gen uint64) error {
 	s.mu.Lock()
 	ok, old, moved := s.acceptsLocked(gen), s.sock, s.state == stateMoved
+	// The turn of an earlier try with this token is not over: the client did not
+	// wait for its answer, and the token will be good once more.
+	again := s.state == stateOpening && (gen == s.gen || gen+1 == s.gen)
 	s.mu.Unlock()
-	if moved {
+	switch {
+	case moved:
 		return s.awaitMove(ctx)
-	}
-	if !ok {
+	case again:
+		return errBusy
+	case !ok:
 		return errExpired
 	}
 	if old != nil {

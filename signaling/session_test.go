@@ -9,6 +9,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -173,6 +174,40 @@ func TestResumeReplyLost(t *testing.T) {
 	r.drop(c)
 	r.dial().expired(w.Resume.Token)
 	r.dial().resume(d.Resume.Token, 0, false)
+}
+
+// slowBack is an observer that takes its time, as one whose store is down.
+type slowBack struct {
+	diary
+	gate chan struct{}
+}
+
+func (o *slowBack) Back(*Session, bool) { <-o.gate }
+
+// TestResumeWhileAnEarlierOneIsSlow: who did not wait for the answer keeps a good
+// token; the session is not lost.
+func TestResumeWhileAnEarlierOneIsSlow(t *testing.T) {
+	slow := &slowBack{gate: make(chan struct{})}
+	r := newRig(t, func(c *Config) { c.Observer = slow })
+	release := sync.OnceFunc(func() { close(slow.gate) })
+	t.Cleanup(release) // also when it fails
+	a := r.dial()
+	w := a.hello("Ann")
+	s := r.session(w)
+	b := r.dial()
+	b.send(`{"t":"resume","id":1,"d":{"token":"` + w.Resume.Token + `","seq":0}}`)
+	opening := func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.state == stateOpening }
+	testenv.Eventually(t, 5*time.Second, opening, "the first resume is under way")
+	_ = b.ws.NetConn().Close()
+	c := r.dial()
+	c.send(`{"t":"resume","id":1,"d":{"token":"` + w.Resume.Token + `","seq":0}}`)
+	if m := c.wants("err"); m.E.Code != "unavailable" {
+		t.Fatal(m.raw)
+	}
+	release()
+	away := func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.state == stateAway }
+	testenv.Eventually(t, 5*time.Second, away, "the first socket's end is noticed")
+	r.dial().resume(w.Resume.Token, 0, false)
 }
 
 func TestSecondResumeReplacesTheFirst(t *testing.T) {
