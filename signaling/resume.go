@@ -165,8 +165,14 @@ func (s *Session) takeOver(ctx context.Context, k *socket, gen uint64) error {
 		return errMoved
 	}
 	if closing || !s.acceptsLocked(gen) {
+		// While this try waited for the turn another one had it, perhaps the same
+		// client's that did not wait: then the token will be good once more.
+		again := !closing && s.state == stateOpen && gen+1 == s.gen && !s.spoken
 		s.releaseLocked()
 		s.mu.Unlock()
+		if again {
+			return errBusy
+		}
 		return errExpired
 	}
 	was := s.state

@@ -210,6 +210,49 @@ func TestResumeWhileAnEarlierOneIsSlow(t *testing.T) {
 	r.dial().resume(w.Resume.Token, 0, false)
 }
 
+// slowAway is an observer to whom a lost socket takes its time.
+type slowAway struct {
+	diary
+	gate, entered chan struct{}
+}
+
+func (o *slowAway) Away(*Session) {
+	select {
+	case o.entered <- struct{}{}:
+		<-o.gate
+	default:
+	}
+}
+
+// TestResumesQueueBehindASlowOne: of several tries that wait for the turn none is
+// told that the session is gone.
+func TestResumesQueueBehindASlowOne(t *testing.T) {
+	slow := &slowAway{gate: make(chan struct{}), entered: make(chan struct{}, 1)}
+	r := newRig(t, func(c *Config) { c.Observer = slow })
+	release := sync.OnceFunc(func() { close(slow.gate) })
+	t.Cleanup(release)
+	a := r.dial()
+	w := a.hello("Ann")
+	s := r.session(w)
+	_ = a.ws.NetConn().Close()
+	<-slow.entered
+	queued := func(n int) func() bool {
+		return func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.queue) == n }
+	}
+	var tries []*client
+	for i := range 2 {
+		c := r.dial()
+		c.send(`{"t":"resume","id":1,"d":{"token":"` + w.Resume.Token + `","seq":0}}`)
+		testenv.Eventually(t, 5*time.Second, queued(i+1), "try %d waits", i)
+		tries = append(tries, c)
+	}
+	release()
+	tries[0].wants("resumed")
+	if m := tries[1].wants("err"); m.E.Code != "unavailable" {
+		t.Fatal(m.raw)
+	}
+}
+
 func TestSecondResumeReplacesTheFirst(t *testing.T) {
 	r := newRig(t, nil)
 	a := r.dial()
