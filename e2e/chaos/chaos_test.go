@@ -29,7 +29,7 @@ func number(t testing.TB, name string, otherwise uint64) uint64 {
 // TestShort is one run of every fault. RONDO_CHAOS_SEED repeats a run.
 func TestShort(t *testing.T) {
 	r := play(t, plan{seed: number(t, "RONDO_CHAOS_SEED", rand.Uint64N(1_000_000)), nodes: 2, users: 60, faults: all(),
-		run: 32 * time.Second, calm: 14 * time.Second, expect: promises()})
+		run: 30 * time.Second, calm: 12 * time.Second, expect: promises()})
 	if r.sum.Matches < 30 || r.sum.Chats < 100 || r.sum.Signals < 100 || r.sum.Resumed < 10 {
 		t.Errorf("too little happened: %s", r.sum)
 	}
@@ -37,8 +37,41 @@ func TestShort(t *testing.T) {
 
 // TestCalm is a run in which the users alone are the trouble.
 func TestCalm(t *testing.T) {
-	r := play(t, plan{seed: 1, nodes: 2, users: 30, run: 8 * time.Second, calm: 4 * time.Second, expect: promises()})
+	r := play(t, plan{seed: 1, nodes: 2, users: 30, run: 8 * time.Second, calm: 3 * time.Second, expect: promises()})
 	if r.sum.Matches < 15 || r.sum.Chats < 50 || r.sum.Signals < 50 {
 		t.Errorf("too little happened: %s", r.sum)
 	}
+	plant(t, &r.Run)
+}
+
+// TestRow is one row of the table in docs/reliability.md: one fault, again and
+// again. RONDO_CHAOS_ROWS=1 runs them; they take half a minute each.
+func TestRow(t *testing.T) {
+	if os.Getenv("RONDO_CHAOS_ROWS") == "" {
+		t.Skip("RONDO_CHAOS_ROWS is not set")
+	}
+	for _, f := range all() {
+		t.Run(f.name, func(t *testing.T) {
+			play(t, plan{seed: number(t, "RONDO_CHAOS_SEED", 7), nodes: 2, users: int(number(t, "RONDO_CHAOS_USERS", 100)), faults: []fault{f},
+				run: 20 * time.Second, calm: 10 * time.Second, expect: promises()})
+		})
+	}
+	t.Run("cluster", func(t *testing.T) {
+		play(t, plan{seed: number(t, "RONDO_CHAOS_SEED", 7), nodes: 2, users: int(number(t, "RONDO_CHAOS_USERS", 100)), store: clustered,
+			faults: []fault{killNode(), restartRedis(), stallRedis()}, run: 20 * time.Second, calm: 12 * time.Second, expect: promises()})
+	})
+}
+
+// TestSoak runs for as long as RONDO_SOAK says (a duration), with all faults.
+func TestSoak(t *testing.T) {
+	text := os.Getenv("RONDO_SOAK")
+	if text == "" {
+		t.Skip("RONDO_SOAK is not set")
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	play(t, plan{seed: number(t, "RONDO_CHAOS_SEED", rand.Uint64N(1_000_000)), nodes: 2, users: int(number(t, "RONDO_CHAOS_USERS", 100)),
+		faults: all(), run: d, calm: 15 * time.Second, expect: promises()})
 }

@@ -29,11 +29,11 @@ func all() []fault {
 // drawn order, then again.
 func (w *world) makeFaults(ctx context.Context) {
 	pause(ctx, 4*time.Second) // people have met
-	for w.now() < w.plan.run && len(w.plan.faults) > 0 {
+	for round := 0; len(w.plan.faults) > 0 && w.now() < w.plan.run; round++ {
 		for _, i := range w.rng.Perm(len(w.plan.faults)) {
 			f := w.plan.faults[i]
 			from := w.now()
-			if from > w.plan.run || ctx.Err() != nil {
+			if round > 0 && from > w.plan.run || ctx.Err() != nil {
 				return
 			}
 			h := f.make(ctx, w)
@@ -44,7 +44,7 @@ func (w *world) makeFaults(ctx context.Context) {
 			w.mu.Lock()
 			w.faults = append(w.faults, h)
 			w.mu.Unlock()
-			pause(ctx, w.between(1500, 4000))
+			pause(ctx, w.between(800, 2500))
 		}
 	}
 	pause(ctx, w.plan.run-w.now())
@@ -73,7 +73,7 @@ func stopNode() fault {
 	return fault{"SIGSTOP of a node", func(ctx context.Context, w *world) history.Fault {
 		n := w.node(w.rng.IntN(len(w.opts)))
 		w.signal(n.PID(), syscall.SIGSTOP)
-		pause(ctx, w.between(1000, 4000))
+		pause(ctx, w.between(1000, 3500))
 		w.signal(n.PID(), syscall.SIGCONT)
 		return history.Fault{Stops: true}
 	}}
@@ -117,7 +117,7 @@ func lowFiles() fault {
 			w.t.Error(err)
 			return history.Fault{}
 		}
-		pause(ctx, w.between(2000, 4000))
+		pause(ctx, w.between(1500, 3000))
 		if err := unix.Prlimit(n.PID(), unix.RLIMIT_NOFILE, &old, nil); err != nil {
 			w.t.Error(err)
 		}
@@ -142,7 +142,7 @@ func stallRedis() fault {
 			return history.Fault{}
 		}
 		w.signal(pid, syscall.SIGSTOP)
-		pause(ctx, w.between(1500, 6000))
+		pause(ctx, w.between(1500, 5000))
 		w.signal(pid, syscall.SIGCONT)
 		return history.Fault{Loses: true}
 	}}
@@ -156,7 +156,7 @@ func partition() fault {
 			return history.Fault{}
 		}
 		p.Blackhole()
-		pause(ctx, w.between(1500, 6000))
+		pause(ctx, w.between(1500, 5000))
 		// What was swallowed is gone, so no connection of before may go on.
 		p.Cut()
 		p.Open()
