@@ -53,12 +53,12 @@ func TestRow(t *testing.T) {
 	for _, f := range all() {
 		t.Run(f.name, func(t *testing.T) {
 			play(t, plan{seed: number(t, "RONDO_CHAOS_SEED", 7), nodes: 2, users: int(number(t, "RONDO_CHAOS_USERS", 100)), faults: []fault{f},
-				run: 20 * time.Second, calm: 10 * time.Second, expect: promises()})
+				gap: [2]int{5500, 7000}, run: 24 * time.Second, calm: 10 * time.Second, expect: promises()})
 		})
 	}
 	t.Run("cluster", func(t *testing.T) {
 		play(t, plan{seed: number(t, "RONDO_CHAOS_SEED", 7), nodes: 2, users: int(number(t, "RONDO_CHAOS_USERS", 100)), store: clustered,
-			faults: []fault{killNode(), restartRedis(), stallRedis()}, run: 20 * time.Second, calm: 12 * time.Second, expect: promises()})
+			faults: []fault{killNode(), restartRedis(), stallRedis()}, gap: [2]int{5500, 7000}, run: 24 * time.Second, calm: 12 * time.Second, expect: promises()})
 	})
 }
 

@@ -44,7 +44,7 @@ func (w *world) makeFaults(ctx context.Context) {
 			w.mu.Lock()
 			w.faults = append(w.faults, h)
 			w.mu.Unlock()
-			pause(ctx, w.between(800, 2500))
+			pause(ctx, w.between(w.plan.gap[0], w.plan.gap[1]))
 		}
 	}
 	pause(ctx, w.plan.run-w.now())

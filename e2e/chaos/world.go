@@ -26,12 +26,13 @@ type plan struct {
 	run    time.Duration            // with faults
 	calm   time.Duration            // after the last one: everything heals, and is seen to
 	expect history.Expect
+	gap    [2]int // milliseconds between two faults; zero: 800 to 2500
 }
 
 // promises are what holds today.
 func promises() history.Expect {
 	return history.Expect{
-		Grace: grace, Recover: 8 * time.Second, Settle: 3 * time.Second, Undo: grace + 20*time.Second,
+		Grace: grace, Recover: 5 * time.Second, Settle: 3 * time.Second, Undo: grace + 20*time.Second,
 		Wait: 6 * time.Second, Answer: 8 * time.Second, Back: 5 * time.Second, Ghost: 2 * time.Second, Slack: time.Second,
 	}
 }
@@ -114,6 +115,10 @@ type result struct {
 func start(t testing.TB, p plan) *world {
 	t.Helper()
 	w := &world{t: t, plan: p, rng: rand.New(rand.NewPCG(p.seed, 1))}
+	if p.gap[1] == 0 {
+		p.gap = [2]int{800, 2500}
+		w.plan.gap = p.gap
+	}
 	if p.store == nil {
 		p.store = single
 	}

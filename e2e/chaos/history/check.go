@@ -217,15 +217,15 @@ func over(stays []*stay) time.Duration {
 
 // mustHave reports whether and when s must have received what the server took at t.
 func (k *checker) mustHave(s *stay, t time.Duration, end time.Duration) (due time.Duration, must bool) {
-	if s.resynced || s.from > t {
-		return 0, false
-	}
 	ex := k.run.Expect
 	due = k.due(t, ex.Settle)
+	if s.resynced || s.from > t {
+		return due, false
+	}
 	for _, d := range s.client.downs { // it has Settle after it came back
 		if d.from < due && t < d.to {
 			if d.to == forever {
-				return 0, false
+				return due, false
 			}
 			due = max(due, k.due(d.to, ex.Settle))
 		}
@@ -257,9 +257,12 @@ func (k *checker) signal(c *client, sent Event, at time.Duration) {
 		if s.client == c {
 			continue
 		}
-		due, must := k.mustHave(s, at, over(stays))
-		if _, ok := s.got[sent.ID]; ok || !must {
+		if _, ok := s.got[sent.ID]; ok {
 			continue
+		}
+		due, must := k.mustHave(s, at, over(stays))
+		if _, _, n, _ := parseID(sent.ID); !must && (s.resynced || n > s.last[c.log.Name]) {
+			continue // no later one came either, and there was not time enough
 		}
 		if k.loses(span{sent.At, due}) || k.killed(c, at) {
 			k.lost++
@@ -307,7 +310,10 @@ func (k *checker) chats(room string, stays []*stay) {
 	}
 	byOff, byID := map[uint64]string{}, map[string]uint64{}
 	number := func(at time.Duration, off uint64, id string) {
-		if at < end && !k.wiped(span{began, end}) {
+		if at >= end { // what is said into a room that ends is lost with it
+			return
+		}
+		if !k.wiped(span{began, end}) {
 			if old, ok := byOff[off]; ok && old != id {
 				k.add(RuleFork, at, "room %s: number %d is %s and %s", room, off, old, id)
 			}
@@ -323,12 +329,15 @@ func (k *checker) chats(room string, stays []*stay) {
 		}
 	}
 	for _, s := range stays {
-		for id, off := range s.heard {
-			number(s.from, off, id)
+		for id, h := range s.heard {
+			number(h.at, h.off, id)
 		}
 		for _, m := range k.said[room] {
+			if _, ok := s.heard[m.id]; ok || m.at >= end {
+				continue
+			}
 			due, must := k.mustHave(s, m.at, end)
-			if _, ok := s.heard[m.id]; ok || !must {
+			if !must && (s.resynced || m.off > s.off) {
 				continue
 			}
 			if k.wiped(span{began, due}) || k.loses(span{m.at, due}) {

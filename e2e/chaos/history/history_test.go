@@ -178,6 +178,14 @@ func TestEachBug(t *testing.T) {
 		}},
 		{"a signal lost", RuleSignal, func(r *Run) { r.log("bo.1").drop(id("ann.1/k1/2", Got)) }},
 		{"a chat message lost", RuleChat, func(r *Run) { r.log("bo.1").drop(id("ann.1/k1/3", Heard)) }},
+		{"a signal lost in a fault, and the next one came", RuleSignal, func(r *Run) {
+			r.log("bo.1").drop(id("ann.1/k1/1", Got))
+			r.Faults = []Fault{{Name: "stop", From: 2 * sec, To: 9 * sec, Stops: true}}
+		}},
+		{"a chat message lost in a fault, and the next one came", RuleChat, func(r *Run) {
+			r.log("bo.1").drop(id("ann.1/k1/3", Heard))
+			r.Faults = []Fault{{Name: "stop", From: 2 * sec, To: 9 * sec, Stops: true}}
+		}},
 		{"an acknowledged message is not kept", RuleHistory, func(r *Run) {
 			r.log("ann.1").edit(is(Pages, "k1"), func(e *Event) { e.Page = e.Page[:1] })
 		}},

@@ -23,9 +23,15 @@ type stay struct {
 	resynced bool // pushes of this stay may have been lost and replaced by a state
 
 	got   map[string]time.Duration // signals
-	heard map[string]uint64        // chat, also by a state
+	heard map[string]hearing       // chat, also by a state
 	last  map[string]int           // newest signal of a sender
 	off   uint64
+}
+
+// hearing is how a chat message came.
+type hearing struct {
+	off uint64
+	at  time.Duration
 }
 
 // search is a stretch in which a client can be matched.
@@ -235,7 +241,7 @@ func (w *walker) resync(e *Event) {
 	if w.stay != nil {
 		w.stay.resynced = true
 		for _, m := range e.Page {
-			w.stay.heard[m.ID] = m.Off
+			w.stay.heard[m.ID] = hearing{m.Off, e.At}
 			w.stay.off = max(w.stay.off, m.Off)
 		}
 	}
@@ -260,7 +266,7 @@ func (w *walker) told(e *Event) {
 		w.k.add(RuleUnasked, e.At, "%s was matched in %s without a search", name, e.Room)
 	}
 	s := &stay{client: w.c, room: e.Room, peer: e.Peer, seat: e.Seat, offerer: e.Offerer, from: e.At, quit: forever, to: forever,
-		got: map[string]time.Duration{}, heard: map[string]uint64{}, last: map[string]int{}}
+		got: map[string]time.Duration{}, heard: map[string]hearing{}, last: map[string]int{}}
 	w.k.ghost(w, s)
 	w.stopSearch(e.At, true)
 	w.stay, w.past[e.Room] = s, s
@@ -317,7 +323,7 @@ func (w *walker) heard(e *Event) {
 	case e.Off <= s.off:
 		w.k.add(RuleOrder, e.At, "%s heard number %d after %d in %s", w.c.log.Name, e.Off, s.off, e.Room)
 	}
-	s.heard[e.ID] = e.Off
+	s.heard[e.ID] = hearing{e.Off, e.At}
 	s.off = max(s.off, e.Off)
 }
 
