@@ -1,5 +1,5 @@
 # Few targets on purpose; what they do stands in .ci, and CI calls the same.
-.PHONY: run test lint check-web bench image clean
+.PHONY: run test lint check-web bench chaos soak image clean
 
 run: ## run the server: page on http://localhost:8080
 	go run ./cmd/rondo
@@ -16,6 +16,13 @@ check-web: ## the browser code alone: types and unit tests
 
 bench: ## all Go benchmarks, a second each
 	go test -run '^$$' -bench . -benchmem ./...
+
+chaos: ## every fault once over real nodes and a real Redis, about 45 s; RONDO_CHAOS_SEED repeats a run
+	RONDO_CHAOS=1 go test ./e2e/chaos -run TestShort -count 1 -v
+
+SOAK ?= 1h
+soak: ## all faults for SOAK; RONDO_CHAOS_USERS, RONDO_CHAOS_SEED
+	RONDO_SOAK=$(SOAK) go test ./e2e/chaos -run TestSoak -timeout 0 -count 1 -v
 
 image: ## container image rondo:latest
 	docker build -t rondo:latest .
