@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/rondo-chat/rondo/internal/testenv"
 )
 
 const (
@@ -227,12 +229,9 @@ func TestAlertsSayWhatToDo(t *testing.T) {
 }
 
 // TestPromtool lets Prometheus itself read the configuration, the rules and the
-// dashboard's questions. It is not among CI's packages: too large for that.
+// dashboard's questions.
 func TestPromtool(t *testing.T) {
-	promtool, err := exec.LookPath("promtool")
-	if err != nil {
-		t.Skip("promtool is not installed (Debian package prometheus)")
-	}
+	promtool := testenv.Need(t, "promtool")
 	check := func(args ...string) {
 		t.Helper()
 		if out, err := exec.Command(promtool, args...).CombinedOutput(); err != nil {

@@ -35,12 +35,8 @@ func TestNginxTakesItsConfiguration(t *testing.T) {
 	}
 }
 
-// TestHAProxyTakesItsConfiguration: an alternative, so not among CI's packages.
 func TestHAProxyTakesItsConfiguration(t *testing.T) {
-	haproxy, err := exec.LookPath("haproxy")
-	if err != nil {
-		t.Skip("haproxy is not installed")
-	}
+	haproxy := testenv.Need(t, "haproxy")
 	file := adapted(t, "deploy/haproxy/haproxy.cfg", " node1:8080", " 127.0.0.1:8081", " node2:8080", " 127.0.0.1:8082")
 	if out, err := exec.Command(haproxy, "-c", "-f", file).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
