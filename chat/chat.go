@@ -22,6 +22,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/rondo-chat/rondo/internal/seeded"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -83,6 +84,13 @@ func (l *Log) Send(ctx context.Context, room protocol.RoomID, m Message) (sent M
 		ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
 		defer cancel()
 		sent, dup, err = l.cfg.Store.Append(ctx, m)
+		if seeded.ChatAgain.Hit() {
+			m.CID += "-again"
+			sent, dup, err = l.cfg.Store.Append(ctx, m)
+		}
+		if seeded.ChatForgotten.Hit() {
+			_ = l.cfg.Store.Drop(ctx, room)
+		}
 	}
 	l.metrics.sent(m, dup, err)
 	if err != nil {

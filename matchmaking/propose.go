@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rondo-chat/rondo/internal/seeded"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -297,7 +298,7 @@ func (m *Matcher) abandon(s *search, id protocol.RoomID, match Match, you int) {
 func (m *Matcher) back(s *search, id protocol.RoomID, now time.Time, later bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s.match != id || s.state != offered && s.state != deciding {
+	if s.match != id || s.state != offered && s.state != deciding || seeded.UndoMissing.Hit() {
 		return
 	}
 	s.match, s.pair = "", Pair{}

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/rondo-chat/rondo/bus"
+	"github.com/rondo-chat/rondo/internal/seeded"
 	"github.com/rondo-chat/rondo/protocol"
 	"github.com/rondo-chat/rondo/rooms"
 	"github.com/rondo-chat/rondo/signaling"
@@ -106,6 +108,9 @@ func (s *Server) castRaw(to rooms.Room, h castHead, d []byte) {
 			s.log.Error("encode push", "type", h.Type, "err", err)
 			return
 		}
+		if seeded.PublishLost.Hit() {
+			continue
+		}
 		s.publish(bus.Message{To: m.Node, Kind: kindRoom, Key: string(to.ID), Payload: payload})
 	}
 }
@@ -198,8 +203,16 @@ func (s *Server) deliverTo(id protocol.SessionID, h castHead, d []byte) bool {
 // session still sits in the room then.
 func (s *Server) sendTo(m rooms.Member, h castHead, d []byte) error {
 	h.Session = m.Session
+	if seeded.SignalLate.Hit() {
+		late := slices.Clone(d)
+		time.AfterFunc(100*time.Millisecond, func() { _ = s.sendTo(m, h, late) })
+		return nil
+	}
 	if m.Node == s.node {
 		s.deliverOne(h, d)
+		return nil
+	}
+	if seeded.SignalLost.Hit() {
 		return nil
 	}
 	payload, err := encodeCast(h, d)

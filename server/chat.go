@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rondo-chat/rondo/chat"
+	"github.com/rondo-chat/rondo/internal/seeded"
 	"github.com/rondo-chat/rondo/internal/text"
 	"github.com/rondo-chat/rondo/protocol"
 	"github.com/rondo-chat/rondo/rooms"
@@ -50,7 +51,7 @@ func (s *Server) chatSend(ctx context.Context, sess *signaling.Session, m *proto
 	if err != nil {
 		return nil, err
 	}
-	if !dup {
+	if !dup && !seeded.ChatUntold.Hit() {
 		d, err := json.Marshal(sent.ChatMessage)
 		if err != nil {
 			return nil, err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rondo-chat/rondo/bus"
+	"github.com/rondo-chat/rondo/internal/seeded"
 	"github.com/rondo-chat/rondo/internal/text"
 	"github.com/rondo-chat/rondo/matchmaking"
 	"github.com/rondo-chat/rondo/protocol"
@@ -84,7 +85,9 @@ func (s *Server) matchNext(ctx context.Context, sess *signaling.Session, m *prot
 			wish = last.(protocol.Find)
 		}
 	}
-	s.leaveSeat(ctx, sess.ID(), protocol.LeaveNext)
+	if !seeded.NextStays.Hit() {
+		s.leaveSeat(ctx, sess.ID(), protocol.LeaveNext)
+	}
 	return s.find(ctx, sess, wish)
 }
 
@@ -128,7 +131,7 @@ type matchHooks struct{ s *Server }
 // Alive implements matchmaking.Hooks.
 func (h matchHooks) Alive(ctx context.Context, id protocol.SessionID) bool {
 	sess, ok := h.s.hub.Lookup(id)
-	return ok && sess.Alive(ctx, h.s.silence)
+	return ok && (sess.Alive(ctx, h.s.silence) || seeded.GhostStays.Hit())
 }
 
 // Open implements matchmaking.Hooks.
@@ -160,7 +163,7 @@ func (h matchHooks) Found(id protocol.SessionID, m matchmaking.Match, you int) {
 	found := &protocol.Found{
 		Pool: m.Pool, Mode: room.Mode, You: seatID(you),
 		Peer:    protocol.Peer{ID: seatID(1 - you), Name: peer.Name, Since: room.Members[1-you].Since.UnixMilli(), State: protocol.PeerHere},
-		Offerer: you == 0, Polite: you != 0,
+		Offerer: you == 0 || seeded.BothOffer.Hit(), Polite: you != 0,
 		Shared: m.Shared, RelayOnly: m.Relay, WaitedMS: max(0, time.Since(me.Since).Milliseconds()),
 		ICE: s.ice(id),
 	}
@@ -177,6 +180,9 @@ func (h matchHooks) Found(id protocol.SessionID, m matchmaking.Match, you int) {
 		return
 	}
 	s.noteDown(sess)
+	if seeded.HalfTold.Hit() {
+		return
+	}
 	sess.Push(signaling.Push{Type: protocol.TypeMatchFound, Room: m.ID, D: d, Class: signaling.MustDeliver})
 	if !sess.Connected() {
 		s.background(func(ctx context.Context) { s.setAway(ctx, id, true, false) })

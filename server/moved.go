@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rondo-chat/rondo/bus"
+	"github.com/rondo-chat/rondo/internal/seeded"
 	"github.com/rondo-chat/rondo/matchmaking"
 	"github.com/rondo-chat/rondo/protocol"
 	"github.com/rondo-chat/rondo/rooms"
@@ -100,7 +101,7 @@ func (o observer) Restored(sess *signaling.Session, r signaling.Restored) {
 	}
 	s.moves.Store(sess.ID(), n.Moves)
 	switch {
-	case n.Room != "":
+	case n.Room != "" && !seeded.SeatLeftBehind.Hit():
 		s.reseat(ctx, sess, n, r)
 	case n.Searching && n.Wish != nil:
 		s.searchOn(ctx, sess, n)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/rondo-chat/rondo/internal/seeded"
 	"github.com/rondo-chat/rondo/internal/text"
 	"github.com/rondo-chat/rondo/protocol"
 	"github.com/rondo-chat/rondo/rooms"
@@ -178,6 +179,9 @@ func (s *Server) vacate(ctx context.Context, id protocol.SessionID, room rooms.R
 		s.log.Warn("room could not be left in the registry", "err", err)
 	}
 	room = without(room, me)
+	if seeded.LeaveUntold.Hit() {
+		return
+	}
 	s.cast(room, head, protocol.PeerLeft{Peer: me, Reason: why})
 }
 

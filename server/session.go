@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/rondo-chat/rondo/internal/seeded"
 	"github.com/rondo-chat/rondo/internal/text"
 	"github.com/rondo-chat/rondo/protocol"
 	"github.com/rondo-chat/rondo/signaling"
@@ -73,7 +74,9 @@ func (o observer) Away(sess *signaling.Session) {
 	ctx, cancel := o.s.shortly()
 	defer cancel()
 	o.s.census.present(sess.ID(), false)
-	o.s.matcher.Suspend(sess.ID())
+	if !seeded.GhostStays.Hit() {
+		o.s.matcher.Suspend(sess.ID())
+	}
 	o.s.setAway(ctx, sess.ID(), true, false)
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rondo-chat/rondo/internal/seeded"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -128,6 +129,9 @@ func (s *Session) acceptsLocked(gen uint64) bool {
 	switch s.state {
 	case stateOpen, stateAway:
 	default:
+		return false
+	}
+	if seeded.TokenRefused.Hit() {
 		return false
 	}
 	return gen == s.gen || (gen+1 == s.gen && !s.spoken && s.state == stateAway)
@@ -318,6 +322,9 @@ func (s *Session) attachResumed(k *socket, m *protocol.Message, d *protocol.Resu
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	frames, n := s.ring.after(from)
+	if seeded.ReplaySkipped.Hit() {
+		frames, n = nil, 0
+	}
 	d.Replayed = n
 	if d.State == nil {
 		d.Seq = s.seq

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/rondo-chat/rondo/internal/seeded"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -32,7 +33,7 @@ func (s *Session) handle(k *socket, m *protocol.Message) {
 // request was answered before.
 func (s *Session) begin(k *socket, m *protocol.Message) bool {
 	_ = s.acquire(context.Background()) // who has the turn is bounded by Limits.Handler
-	if p := s.hub.keeper; p != nil && p.asleep() && !p.mine(s) {
+	if p := s.hub.keeper; p != nil && p.asleep() && !p.mine(s) && !seeded.Unfenced.Hit() {
 		k.close(protocol.CloseReplaced, "replaced")
 		s.depart("", false)
 		s.release()
@@ -57,7 +58,7 @@ func (s *Session) begun(k *socket, m *protocol.Message) bool {
 		s.ring.ack(m.Ack)
 	}
 	if m.ID != 0 {
-		if stored, ok := s.replies.find(m.ID, m.Type); ok {
+		if stored, ok := s.replies.find(m.ID, m.Type); ok && !seeded.RequestAgain.Hit() {
 			s.sayLocked(stored)
 			s.releaseLocked()
 			return false
@@ -73,7 +74,7 @@ func (s *Session) finish(k *socket, m *protocol.Message, a answer) {
 	if a.remember && m.ID != 0 {
 		s.replies.add(reply{m.ID, m.Type, a.frame}, &s.hub.cfg.Limits)
 	}
-	if a.frame != nil && s.sock == k {
+	if a.frame != nil && s.sock == k && !seeded.ReplyLost.Hit() {
 		s.sayLocked(a.frame)
 	}
 	s.releaseLocked()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rondo-chat/rondo/internal/ratelimit"
+	"github.com/rondo-chat/rondo/internal/seeded"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -114,6 +115,9 @@ func (s *Session) push(p *Push, wire []byte) bool {
 		return false
 	}
 	slow := s.pushLocked(p, wire)
+	if seeded.PushTwice.Hit() {
+		s.pushLocked(p, wire)
+	}
 	away := s.sock == nil && p.Class != Latest && s.state == stateAway
 	s.mu.Unlock()
 	if slow != nil {
@@ -147,7 +151,7 @@ func (s *Session) pushLocked(p *Push, wire []byte) *socket {
 	key := ""
 	if p.Class == Latest {
 		key = string(p.Type) + " " + p.Key
-	} else {
+	} else if !seeded.PushUnkept.Hit() {
 		s.ring.add(entry{seq: s.seq, own: p.Class == MustDeliver, room: p.Room, b: wire}, &s.hub.cfg.Limits)
 	}
 	if s.sock != nil && s.sock.send(wire, key) {

@@ -15,7 +15,7 @@ func (l *life) act(ctx context.Context) {
 	if l.over {
 		return
 	}
-	p := l.u.rng.IntN(1000)
+	p := l.u.rng.IntN(1000 / max(1, l.u.w.plan.rough))
 	if !l.u.w.calm.Load() && l.misfortune(p) {
 		return
 	}

@@ -27,6 +27,9 @@ type plan struct {
 	calm   time.Duration            // after the last one: everything heals, and is seen to
 	expect history.Expect
 	gap    [2]int // milliseconds between two faults; zero: 800 to 2500
+
+	node  lab.Options // of all nodes: what it has beyond start's
+	rough int         // how many times as often users have accidents; 0: once
 }
 
 // promises are what holds today.
@@ -125,8 +128,10 @@ func start(t testing.TB, p plan) *world {
 	w.store = p.store(t)
 	secret := filepath.Join(t.TempDir(), "secret")
 	for i := range p.nodes {
-		w.opts = append(w.opts, lab.Options{Redis: w.store.url(i), Secret: secret,
-			Args: []string{"--turn=false", "--grace", grace.String(), "--ping", "4s"}})
+		o := p.node
+		o.Redis, o.Secret = w.store.url(i), secret
+		o.Args = append([]string{"--turn=false", "--grace", grace.String(), "--ping", "4s"}, o.Args...)
+		w.opts = append(w.opts, o)
 		w.nodes = append(w.nodes, lab.Start(t, w.opts[i]))
 	}
 	w.began = time.Now()

@@ -58,15 +58,33 @@ func sweep() {
 }
 
 func build() error {
-	args := []string{"build", "-o", filepath.Join(dir(os.Getpid()), "rondo")}
+	_, err := buildAs("rondo")
+	return err
+}
+
+// buildAs builds the server with build tags and returns its path.
+func buildAs(name string, tags ...string) (string, error) {
+	path := filepath.Join(dir(os.Getpid()), name)
+	args := []string{"build", "-tags", strings.Join(tags, ","), "-o", path}
 	if raceEnabled {
 		args = append(args, "-race")
 	}
 	out, err := exec.Command("go", append(args, "github.com/rondo-chat/rondo/cmd/rondo")...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, out)
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
-	return nil
+	return path, nil
+}
+
+// Build builds the server with build tags, beside the one without, and returns its
+// path. It goes with the test process.
+func Build(t testing.TB, tags ...string) string {
+	t.Helper()
+	path, err := buildAs("rondo-"+strings.Join(tags, "-"), tags...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // Binary returns the path of the built server; TestMain must have called Main.

@@ -27,6 +27,8 @@ type Options struct {
 	Secret string       // file shared by the nodes of one service; "": the node's own
 	Cert   *Certificate // serve TLS and turns
 	Args   []string     // further flags; a later one wins
+	Binary string       // "": Binary
+	Env    []string     // further environment
 
 	Netns string // network namespace to run in; "": this one
 	IP    string // address to listen on; "": 127.0.0.1
@@ -54,7 +56,11 @@ type Ready struct {
 // command returns the command of a node that writes ready.
 func (o *Options) command(t testing.TB, ready string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(Binary(t), o.args(filepath.Dir(ready), ready)...)
+	binary := o.Binary
+	if binary == "" {
+		binary = Binary(t)
+	}
+	cmd := exec.Command(binary, o.args(filepath.Dir(ready), ready)...)
 	if o.Netns != "" {
 		cmd = exec.Command(testenv.Need(t, "ip"), append([]string{"netns", "exec", o.Netns}, cmd.Args...)...)
 	}
@@ -64,7 +70,7 @@ func (o *Options) command(t testing.TB, ready string) *exec.Cmd {
 			cmd.Env = append(cmd.Env, kv)
 		}
 	}
-	cmd.Env = append(cmd.Env, "GORACE=halt_on_error=1")
+	cmd.Env = append(append(cmd.Env, "GORACE=halt_on_error=1"), o.Env...)
 	return cmd
 }
 
