@@ -383,13 +383,16 @@ func (s *Session) shelve(only func() bool) {
 func (s *Session) depart(to protocol.NodeID, save bool) {
 	h := s.hub
 	s.mu.Lock()
-	was := s.state
+	was, k := s.state, s.sock
 	if was == stateEnded || was == stateMoved {
 		s.mu.Unlock()
 		return
 	}
 	s.sock, s.state = nil, stateOpening // pushes wait in the ring
 	s.mu.Unlock()
+	if k != nil { // perhaps one that came while the turn was awaited
+		k.close(protocol.CloseReplaced, "replaced")
+	}
 	h.wheel.unset(&s.timer)
 	if was == stateAway {
 		h.m.away.Dec()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -234,6 +235,77 @@ func TestOneOfTwoWins(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// slowSaves is a store whose Saves wait, as in flight.
+type slowSaves struct {
+	*MemoryStore
+	slow    atomic.Bool
+	waiting chan struct{} // one for each Save that waits
+	free    chan struct{} // closed: they go on
+}
+
+func (s *slowSaves) Save(ctx context.Context, ttl time.Duration, list []*Record) ([]bool, error) {
+	if s.slow.CompareAndSwap(true, false) {
+		s.waiting <- struct{}{}
+		<-s.free
+	}
+	return s.MemoryStore.Save(ctx, ttl, list)
+}
+
+// TestLateSave: a state that was on its way to the store while the session was
+// resumed, and so arrives after the newer one, takes nothing from the client.
+func TestLateSave(t *testing.T) {
+	store := &slowSaves{MemoryStore: NewMemoryStore(), waiting: make(chan struct{}), free: make(chan struct{})}
+	r := newRig(t, func(c *Config) { c.Store, c.Notifier = store, townWire{town: &town{}} })
+	c := r.dial()
+	w := c.hello("Ann")
+	store.slow.Store(true)
+	r.session(w).SetNote([]byte("note"))
+	<-store.waiting
+	d := r.dial()
+	d.resumes(w.Resume.Token, 0)
+	close(store.free)
+	for range 20 {
+		r.session(w).SetNote([]byte("again"))
+		d.send(`{"t":"nonsense","id":9}`)
+		d.wants("err")
+	}
+	if all := r.seen.all(); strings.Contains(all, "moved") {
+		t.Error(all)
+	}
+}
+
+// TestFencedWhileResumed: whoever hears that the session is another node's leaves
+// no socket that nobody listens to.
+func TestFencedWhileResumed(t *testing.T) {
+	v := newTown(t, 1, nil)
+	a := v.rigs[0]
+	c := a.dial()
+	w := c.hello("Ann")
+	s := a.session(w)
+	_ = s.acquire(t.Context())
+	queued := func(n int) {
+		testenv.Eventually(t, patience, func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return len(s.queue) >= n
+		}, "%d wait for the turn", n)
+	}
+	d := a.dial()
+	d.send(fmt.Sprintf(`{"t":"resume","id":1,"d":{"token":%q,"seq":0}}`, w.Resume.Token))
+	c.closes(protocol.CloseReplaced, "replaced")
+	queued(2) // the resume, and then the end of the old socket
+	v.wg.Go(s.fenced)
+	queued(3)
+	s.release()
+	if m := d.next(); m.T != "resumed" {
+		t.Fatal(m.raw)
+	}
+	_ = d.ws.WriteMessage(1, []byte(`{"t":"nonsense","id":9}`))
+	if _, err := d.read(); os.IsTimeout(err) { // an answer, or the end: both are well
+		t.Error("nobody listens to the new socket")
 	}
 }
 

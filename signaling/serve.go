@@ -39,16 +39,21 @@ func (s *Session) begin(k *socket, m *protocol.Message) bool {
 		s.release()
 		return false
 	}
-	return s.begun(k, m)
+	ok, mine := s.begun(k, m)
+	if !mine { // a client that is not heard here must not believe that it is
+		k.close(protocol.CloseReplaced, "replaced")
+	}
+	return ok
 }
 
-// begun is begin for a session that is this node's.
-func (s *Session) begun(k *socket, m *protocol.Message) bool {
+// begun is begin for a session that is this node's; mine is false if k is not
+// its socket.
+func (s *Session) begun(k *socket, m *protocol.Message) (ok, mine bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.sock != k {
 		s.releaseLocked()
-		return false
+		return false, false
 	}
 	if !s.spoken {
 		s.spoken = true
@@ -61,10 +66,10 @@ func (s *Session) begun(k *socket, m *protocol.Message) bool {
 		if stored, ok := s.replies.find(m.ID, m.Type); ok && !seeded.RequestAgain.Hit() {
 			s.sayLocked(stored)
 			s.releaseLocked()
-			return false
+			return false, true
 		}
 	}
-	return true
+	return true, true
 }
 
 // finish sends and remembers the answer and gives the turn back.

@@ -19,9 +19,9 @@ import (
 // outcome is unknown; all may be repeated.
 type Store interface {
 	// Save stores the records for ttl, each unless the one that is there belongs
-	// to another node or has a higher Gen: then its result is false. A record
-	// with a lower or the same Rev than that of the same node and Gen changes
-	// nothing, which is no refusal.
+	// to another node: then its result is false. A record with a lower Gen than
+	// that of the same node, or the same Gen and no higher Rev, arrives late: it
+	// changes nothing, which is no refusal.
 	Save(ctx context.Context, ttl time.Duration, records []*Record) (saved []bool, err error)
 
 	// Load returns the record, nil if there is none, and whether its node has
@@ -137,11 +137,11 @@ func (m *MemoryStore) Save(_ context.Context, ttl time.Duration, records []*Reco
 	saved := make([]bool, len(records))
 	for i, r := range records {
 		old, ok := m.getLocked(r.ID)
-		if ok && (old.Node != r.Node || old.Gen > r.Gen) {
+		if ok && old.Node != r.Node {
 			continue
 		}
 		saved[i] = true
-		if !ok || r.Gen > old.Gen || r.Rev > old.Rev {
+		if !ok || r.Gen > old.Gen || r.Gen == old.Gen && r.Rev > old.Rev {
 			m.records[r.ID] = memoryRecord{r.clone(), time.Now().Add(ttl)}
 		}
 	}

@@ -1,4 +1,5 @@
--- Stores a session's record unless it belongs to another node or is newer.
+-- Stores a session's record unless it belongs to another node; one that arrives
+-- late changes nothing.
 -- KEYS[1]  session, HASH: n = node, g = generation, k = spoken, r = revision, d = base, c = rest
 -- ARGV[1]  node
 -- ARGV[2]  generation
@@ -7,13 +8,14 @@
 -- ARGV[5]  base, JSON
 -- ARGV[6]  rest, JSON; "": none
 -- ARGV[7]  time to live, ms
--- returns  1, or 0 if it was refused
+-- returns  1, or 0 if it belongs to another node
 local old = redis.call('HMGET', KEYS[1], 'n', 'g', 'r')
 if old[1] then
-  if old[1] ~= ARGV[1] or tonumber(old[2]) > tonumber(ARGV[2]) then
+  if old[1] ~= ARGV[1] then
     return 0
   end
-  if tonumber(old[2]) == tonumber(ARGV[2]) and tonumber(old[3]) >= tonumber(ARGV[4]) then
+  local was, is = tonumber(old[2]), tonumber(ARGV[2])
+  if was > is or was == is and tonumber(old[3]) >= tonumber(ARGV[4]) then
     return 1
   end
 end

@@ -118,7 +118,7 @@ func testOrder(t *testing.T, s signaling.Store) {
 	late := record("a", "n1", 2, 8)
 	late.Seq = 1
 	save(t, s, late, true)
-	save(t, s, record("a", "n1", 1, 10), false)
+	save(t, s, record("a", "n1", 1, 10), true)
 	if got, _ := load(t, s, "a"); !reflect.DeepEqual(got, newer) {
 		t.Fatalf("an older state took the newer one's place: %+v", got)
 	}
