@@ -20,19 +20,60 @@ import (
 const silence = 250 * time.Millisecond
 
 func (s *Server) matchFind(ctx context.Context, sess *signaling.Session, m *protocol.Message) (any, error) {
-	var wish protocol.Find
-	if err := m.Unmarshal(&wish); err != nil {
+	var find protocol.Find
+	if err := m.Unmarshal(&find); err != nil {
 		return nil, err
+	}
+	if answer, ok := s.repeated(sess, m); ok {
+		return answer, nil
 	}
 	if _, _, ok := s.seats.of(sess.ID()); ok {
 		return nil, protocol.Errorf(protocol.CodeAlready, "you are in a room: leave it first, or use match.next")
 	}
-	return s.find(ctx, sess, wish)
+	return s.find(ctx, sess, wish{find, m.ID})
+}
+
+// wish is what a session searched for last: what match.next repeats.
+type wish struct {
+	find  protocol.Find
+	asked uint32 // number of the request; 0: none
+}
+
+// wish returns what the session searched for last.
+func (s *Server) wish(id protocol.SessionID) (wish, bool) {
+	w, ok := s.wishes.Load(id)
+	if !ok {
+		return wish{}, false
+	}
+	return w.(wish), true
+}
+
+// repeated answers a request whose search goes on, or has found somebody,
+// although the node that began it died before it answered.
+func (s *Server) repeated(sess *signaling.Session, m *protocol.Message) (any, bool) {
+	w, ok := s.wish(sess.ID())
+	if !ok || m.ID == 0 || w.asked != m.ID {
+		return nil, false
+	}
+	if waiting, ok := s.matcher.Status(sess.ID()); ok {
+		return waiting, true
+	}
+	if st, _, ok := s.seats.of(sess.ID()); ok && st.found != nil {
+		return protocol.Waiting{Pool: st.found.Pool, WaitedMS: st.found.WaitedMS, Reach: protocol.ReachAnyone}, true
+	}
+	return nil, false
+}
+
+// forgetAsked forgets the number of the request: the client's numbers begin anew.
+func (s *Server) forgetAsked(id protocol.SessionID) {
+	if w, ok := s.wish(id); ok {
+		s.wishes.Store(id, wish{find: w.find})
+	}
 }
 
 // find starts a search with the wish.
-func (s *Server) find(ctx context.Context, sess *signaling.Session, wish protocol.Find) (any, error) {
-	profile, err := s.profile(wish)
+func (s *Server) find(ctx context.Context, sess *signaling.Session, w wish) (any, error) {
+	profile, err := s.profile(w.find)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +82,7 @@ func (s *Server) find(ctx context.Context, sess *signaling.Session, wish protoco
 	if err != nil {
 		return nil, err
 	}
-	s.wishes.Store(sess.ID(), wish)
+	s.wishes.Store(sess.ID(), w)
 	s.noteDown(sess)
 	return waiting, nil
 }
@@ -76,19 +117,21 @@ func (s *Server) profile(w protocol.Find) (matchmaking.Profile, error) {
 }
 
 func (s *Server) matchNext(ctx context.Context, sess *signaling.Session, m *protocol.Message) (any, error) {
-	var wish protocol.Find
-	if err := m.Unmarshal(&wish); err != nil {
+	var find protocol.Find
+	if err := m.Unmarshal(&find); err != nil {
 		return nil, err
 	}
-	if reflect.ValueOf(wish).IsZero() { // nothing said: as before
-		if last, ok := s.wishes.Load(sess.ID()); ok {
-			wish = last.(protocol.Find)
-		}
+	if answer, ok := s.repeated(sess, m); ok {
+		return answer, nil
+	}
+	if reflect.ValueOf(find).IsZero() { // nothing said: as before
+		last, _ := s.wish(sess.ID())
+		find = last.find
 	}
 	if !seeded.NextStays.Hit() {
 		s.leaveSeat(ctx, sess.ID(), protocol.LeaveNext)
 	}
-	return s.find(ctx, sess, wish)
+	return s.find(ctx, sess, wish{find, m.ID})
 }
 
 func (s *Server) matchCancel(ctx context.Context, sess *signaling.Session, _ *protocol.Message) (any, error) {
@@ -185,7 +228,7 @@ func (h matchHooks) Found(id protocol.SessionID, m matchmaking.Match, you int) {
 	}
 	sess.Push(signaling.Push{Type: protocol.TypeMatchFound, Room: m.ID, D: d, Class: signaling.MustDeliver})
 	if !sess.Connected() {
-		s.background(func(ctx context.Context) { s.setAway(ctx, id, true, false) })
+		s.tellPresence(id, true, false)
 	}
 }
 

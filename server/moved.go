@@ -29,6 +29,7 @@ type sessionNote struct {
 	Me        protocol.MemberID `json:"me,omitempty"`
 	Found     *protocol.Found   `json:"found,omitempty"` // without ICE
 	Wish      *protocol.Find    `json:"wish,omitempty"`
+	Asked     uint32            `json:"asked,omitempty"` // number of the request that said it
 	Searching bool              `json:"searching,omitempty"`
 	Start     int64             `json:"start,omitempty"` // of the search, Unix microseconds
 	Since     int64             `json:"since,omitempty"` // its place; 0: none yet
@@ -59,9 +60,8 @@ func (s *Server) noteDown(sess *signaling.Session) {
 		}
 	}
 	n.Moves = s.moved(id)
-	if w, ok := s.wishes.Load(id); ok {
-		wish := w.(protocol.Find)
-		n.Wish = &wish
+	if w, ok := s.wish(id); ok {
+		n.Wish, n.Asked = &w.find, w.asked
 	}
 	b, err := json.Marshal(n)
 	if err != nil {
@@ -97,7 +97,10 @@ func (o observer) Restored(sess *signaling.Session, r signaling.Restored) {
 		s.log.Error("note of a session", "err", err)
 	}
 	if n.Wish != nil {
-		s.wishes.Store(sess.ID(), *n.Wish)
+		s.wishes.Store(sess.ID(), wish{*n.Wish, n.Asked})
+		if r.Fresh {
+			s.forgetAsked(sess.ID())
+		}
 	}
 	s.moves.Store(sess.ID(), n.Moves)
 	switch {
@@ -209,7 +212,7 @@ func (s *Server) stranded(room rooms.Room, members []rooms.Member) {
 func (s *Server) regained(_ rooms.Room, members []rooms.Member) {
 	for _, m := range members {
 		if sess, ok := s.hub.Lookup(m.Session); ok && sess.Connected() {
-			s.background(func(ctx context.Context) { s.setAway(ctx, m.Session, false, false) })
+			s.tellPresence(m.Session, false, false)
 		}
 	}
 }

@@ -89,16 +89,34 @@ func (s mortalSessions) Renew(ctx context.Context, n protocol.NodeID, lease, ttl
 // traveller is a user whose next socket goes to whatever node it is sent to.
 type traveller struct {
 	*user
-	to *atomic.Pointer[node]
+	to   *atomic.Pointer[node]
+	deaf *atomic.Bool // what the present node says does not arrive
+}
+
+// deafConn hears nothing while its owner is deaf; the next connection does.
+type deafConn struct {
+	net.Conn
+	deaf *atomic.Bool
+}
+
+func (c deafConn) Read(b []byte) (int, error) {
+	for {
+		n, err := c.Conn.Read(b)
+		if err != nil || !c.deaf.Load() {
+			return n, err
+		}
+	}
 }
 
 func travel(t *testing.T, at *node, name string) *traveller {
 	t.Helper()
-	v := &traveller{to: &atomic.Pointer[node]{}}
+	v := &traveller{to: &atomic.Pointer[node]{}, deaf: &atomic.Bool{}}
 	v.to.Store(at)
 	c, err := client.Dial(t.Context(), at.url, client.Options{Name: name, BackoffMin: 10 * time.Millisecond, BackoffMax: 100 * time.Millisecond,
 		NetDial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, v.to.Load().web.Listener.Addr().String())
+			v.deaf.Store(false)
+			c, err := new(net.Dialer).DialContext(ctx, network, v.to.Load().web.Listener.Addr().String())
+			return deafConn{c, v.deaf}, err
 		}})
 	if err != nil {
 		t.Fatal(err)
@@ -302,6 +320,52 @@ func TestMovedInMidSearch(t *testing.T) {
 				t.Fatalf("met %q, who came later", f.Peer.Name)
 			}
 			next[client.Found](first.user)
+		})
+	}
+}
+
+// TestSearchOfADeadNode: the node that a search was asked of dies before its
+// answer arrives. The request that is sent again is answered by what became of it.
+func TestSearchOfADeadNode(t *testing.T) {
+	for _, found := range []bool{false, true} {
+		t.Run(fmt.Sprintf("found=%v", found), func(t *testing.T) {
+			n := nodes(t, 2)
+			first, second, third := travel(t, n[0], "first"), join(t, n[1].url, "second"), join(t, n[1].url, "third")
+			pair(t, first.user, second)
+			first.deaf.Store(true)
+			answer := make(chan error, 1)
+			go func() {
+				_, err := first.Next(t.Context(), &protocol.Find{Pool: "text"})
+				answer <- err
+			}()
+			next[client.PeerLeft](second)
+			settle(t)
+			if found {
+				if _, err := third.Find(t.Context(), protocol.Find{Pool: "text"}); err != nil {
+					t.Fatal(err)
+				}
+				next[client.Found](third)
+				settle(t)
+			}
+			n[0].dies(n[1], first)
+			up := next[client.Up](first.user)
+			if up.State == nil || (up.State.Room != nil) != found || (up.State.Match != nil) == found {
+				t.Fatalf("%+v", up.State)
+			}
+			if err := <-answer; err != nil {
+				t.Fatal(err)
+			}
+			if !found {
+				if _, err := third.Find(t.Context(), protocol.Find{Pool: "text"}); err != nil {
+					t.Fatal(err)
+				}
+				next[client.Found](third)
+				up.State.Room = &protocol.RoomState{Room: next[client.Found](first.user).Room}
+			}
+			if err := first.Signal(t.Context(), up.State.Room.Room, "", protocol.SignalRestart, struct{}{}); err != nil {
+				t.Fatal(err)
+			}
+			next[client.Signal](third)
 		})
 	}
 }

@@ -81,9 +81,10 @@ type Server struct {
 	seats    *seats
 	census   *census
 	passage  *passage
+	presence *presence
 	noting   sync.Mutex
 	moves    sync.Map // protocol.SessionID → int: of sessions that came from another node
-	wishes   sync.Map // protocol.SessionID → protocol.Find: what match.next repeats
+	wishes   sync.Map // protocol.SessionID → wish
 
 	life context.Context // ends with Close; background work hangs on it
 	end  context.CancelFunc
@@ -103,7 +104,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Silence == 0 {
 		cfg.Silence = silence
 	}
-	s := &Server{cfg: cfg, node: cfg.Bus.Node(), log: cfg.Logger, bus: cfg.Bus, seats: newSeats(), census: newCensus(), passage: newPassage(), silence: max(0, cfg.Silence)}
+	s := &Server{cfg: cfg, node: cfg.Bus.Node(), log: cfg.Logger, bus: cfg.Bus, seats: newSeats(), census: newCensus(), passage: newPassage(), presence: newPresence(), silence: max(0, cfg.Silence)}
 	s.life, s.end = context.WithCancel(context.Background())
 	if err := s.build(); err != nil {
 		s.end()

@@ -71,13 +71,11 @@ func (o observer) Opened(sess *signaling.Session) { o.s.census.present(sess.ID()
 // Away implements signaling.Observer: nobody is matched with somebody who is
 // not there, but the place in the queue and the seat are kept.
 func (o observer) Away(sess *signaling.Session) {
-	ctx, cancel := o.s.shortly()
-	defer cancel()
 	o.s.census.present(sess.ID(), false)
 	if !seeded.GhostStays.Hit() {
 		o.s.matcher.Suspend(sess.ID())
 	}
-	o.s.setAway(ctx, sess.ID(), true, false)
+	o.s.tellPresence(sess.ID(), true, false)
 }
 
 // Back implements signaling.Observer.
@@ -85,8 +83,14 @@ func (o observer) Back(sess *signaling.Session, fresh bool) {
 	ctx, cancel := o.s.shortly()
 	defer cancel()
 	o.s.census.present(sess.ID(), true)
+	if fresh {
+		o.s.forgetAsked(sess.ID())
+	}
 	o.s.matcher.Resume(ctx, sess.ID())
-	o.s.setAway(ctx, sess.ID(), false, fresh)
+	select {
+	case <-o.s.tellPresence(sess.ID(), false, fresh):
+	case <-time.After(backWait):
+	}
 }
 
 // Closed implements signaling.Observer.

@@ -73,6 +73,7 @@ type walker struct {
 	stay    *stay
 	past    map[string]*stay // by room
 	search  *search
+	asking  bool // a request to search has no answer yet: it may be executed any time
 	paused  bool // searching, but the socket is lost
 	asked   time.Duration
 	node    string
@@ -114,9 +115,12 @@ func (w *walker) event(e *Event) {
 	case Gone, Bye, End:
 		w.c.end, w.c.endKind = e.At, e.Kind
 	case Ask:
-		w.asked = e.At
+		w.asked, w.asking = e.At, true
 		w.startSearch(e.At)
+	case AskOK:
+		w.asking = false
 	case AskNo, Stopped:
+		w.asking = w.asking && e.Kind == Stopped
 		w.stopSearch(e.At, false)
 	case Told:
 		w.told(e)
@@ -245,7 +249,7 @@ func (w *walker) resync(e *Event) {
 			w.stay.off = max(w.stay.off, m.Off)
 		}
 	}
-	if !e.Searching {
+	if !e.Searching && !w.asking {
 		w.stopSearch(e.At, false)
 	}
 }
