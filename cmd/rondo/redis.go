@@ -9,30 +9,58 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/rondo-chat/rondo/internal/redisbreaker"
+	"github.com/rondo-chat/rondo/internal/redishook"
 )
 
 // redisTimeout bounds every call to Redis: a server that does not answer must
 // cost a clear error, not a hanging user.
 const redisTimeout = 2 * time.Second
 
+// redisIdle is how long a connection may lie unused: longer ones may have died
+// without a word (a firewall that forgot them), and each would cost a call.
+const redisIdle = 5 * time.Minute
+
 // openRedis connects to the URL. redis:// and rediss:// name one server,
 // redis+cluster:// a cluster (further nodes as ?addr=host:port&addr=…),
 // redis+sentinel:// sentinels (?master_name=…); a further "s" in the first word,
 // as in rediss+cluster://, means TLS.
-func openRedis(ctx context.Context, url string) (redis.UniversalClient, error) {
+func (n *node) openRedis(ctx context.Context, url string) (redis.UniversalClient, *redisbreaker.Breaker, error) {
 	client, err := newRedis(url)
 	if err != nil {
-		return nil, fmt.Errorf("%w: redis: %w", errUsage, err)
+		return nil, nil, fmt.Errorf("%w: redis: %w", errUsage, err)
 	}
+	redis.SetLogger(redisLog{n.log})
+	breaker, err := redisbreaker.Attach(client, redisbreaker.Config{Logger: n.log, Registerer: n.metrics.Registerer()})
+	if err != nil {
+		return nil, nil, err
+	}
+	redishook.Attach(client, n.metrics.Registerer())
+	n.onClose(func() {
+		breaker.Close()
+		_ = client.Close()
+	})
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	if err := client.Ping(ctx).Err(); err != nil {
-		_ = client.Close()
-		return nil, fmt.Errorf("redis: no answer: %w", err)
+		return nil, nil, fmt.Errorf("redis: no answer: %w", err)
 	}
-	return client, nil
+	return client, breaker, nil
 }
 
+// newRedis makes a client with the settings that all kinds share.
+//
+// A call whose connection broke is tried again (MaxRetries, by default 3 times;
+// a Cluster client follows MaxRedirects), and so is one that the server could
+// not take: LOADING, and READONLY of a master that was demoted, whose connection
+// is dropped so that the next try asks Sentinel again. The first try may have
+// done its work all the same, so every script must stand to run twice: matching
+// by epochs and match ids, chat by the sender's ids, rooms by revisions, sessions
+// by owner and generation; the bus numbers what it sends and drops repeats. A
+// call that ran into its deadline is not tried again.
+//
+// Dials are tried once: whoever asked does that, and the breaker knows when.
 func newRedis(url string) (redis.UniversalClient, error) {
 	scheme, rest, ok := strings.Cut(url, "://")
 	if !ok {
@@ -46,7 +74,7 @@ func newRedis(url string) (redis.UniversalClient, error) {
 			return nil, err
 		}
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = redisTimeout, redisTimeout, redisTimeout, redisTimeout
-		o.ContextTimeoutEnabled = true
+		o.ContextTimeoutEnabled, o.DialerRetries, o.ConnMaxIdleTime = true, 1, redisIdle
 		return redis.NewClusterClient(o), nil
 	case kind == "sentinel":
 		o, err := redis.ParseFailoverURL(base + "://" + rest)
@@ -54,7 +82,7 @@ func newRedis(url string) (redis.UniversalClient, error) {
 			return nil, err
 		}
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = redisTimeout, redisTimeout, redisTimeout, redisTimeout
-		o.ContextTimeoutEnabled = true
+		o.ContextTimeoutEnabled, o.DialerRetries, o.ConnMaxIdleTime = true, 1, redisIdle
 		return redis.NewFailoverClient(o), nil
 	case kind == "":
 		o, err := redis.ParseURL(url)
@@ -62,7 +90,7 @@ func newRedis(url string) (redis.UniversalClient, error) {
 			return nil, err
 		}
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = redisTimeout, redisTimeout, redisTimeout, redisTimeout
-		o.ContextTimeoutEnabled = true
+		o.ContextTimeoutEnabled, o.DialerRetries, o.ConnMaxIdleTime = true, 1, redisIdle
 		return redis.NewClient(o), nil
 	}
 	return nil, fmt.Errorf("unknown kind %q: use redis://, redis+cluster:// or redis+sentinel://", scheme)

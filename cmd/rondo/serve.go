@@ -21,7 +21,6 @@ import (
 	"github.com/rondo-chat/rondo/chat"
 	chatredis "github.com/rondo-chat/rondo/chat/redisstore"
 	"github.com/rondo-chat/rondo/internal/rediscall"
-	"github.com/rondo-chat/rondo/internal/redishook"
 	"github.com/rondo-chat/rondo/matchmaking"
 	"github.com/rondo-chat/rondo/matchmaking/redisqueue"
 	"github.com/rondo-chat/rondo/metrics"
@@ -155,17 +154,14 @@ func (n *node) openDrivers(ctx context.Context, sc *server.Config) error {
 		sc.Chat, err = chat.NewMemory(chat.Retention{})
 		return err
 	}
-	client, err := openRedis(ctx, n.cfg.Redis)
+	client, breaker, err := n.openRedis(ctx, n.cfg.Redis)
 	if err != nil {
 		return err
 	}
-	n.onClose(func() { _ = client.Close() })
 	if err := checkSharedSecret(ctx, client, n.cfg.RedisPrefix, n.signer.Fingerprint()); err != nil {
 		return err
 	}
-	redis.SetLogger(redisLog{n.log})
-	redishook.Attach(client, n.metrics.Registerer())
-	n.health.AddCheck("redis", func(ctx context.Context) error { return client.Ping(ctx).Err() })
+	n.health.AddCheck("redis", breaker.Ready)
 	return n.openRedisDrivers(client, sc)
 }
 

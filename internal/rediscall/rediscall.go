@@ -17,8 +17,10 @@ import (
 // DefaultTimeout bounds a call unless told otherwise.
 const DefaultTimeout = 2 * time.Second
 
-// Retry is what clients are told when Redis does not answer.
-const Retry = 2 * time.Second
+// Retry is what clients are told when Redis does not answer: about as long as the
+// circuit breaker takes to notice that it does again. Until then an answer costs
+// nothing.
+const Retry = time.Second
 
 // Config is what each driver takes. Zero fields have the defaults given.
 type Config struct {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/rondo-chat/rondo/internal/redisbreaker"
 )
 
 // Hook is a redis.Hook. Label values are enumerated: a command counts under its
@@ -104,6 +106,9 @@ func (h *Hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Process
 }
 
 func (h *Hook) observe(class string, took time.Duration, err error) {
+	if errors.Is(err, redisbreaker.ErrOpen) {
+		return // nothing was asked; the breaker counts these
+	}
 	h.seconds.WithLabelValues(class).Observe(took.Seconds())
 	if kind := kindOf(err); kind != "" {
 		h.errors.WithLabelValues(class, kind).Inc()

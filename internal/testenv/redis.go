@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -92,6 +93,20 @@ func (s *RedisServer) start() error {
 func (s *RedisServer) Kill() {
 	if s.proc != nil {
 		s.proc.Kill()
+	}
+}
+
+// Stall stops the server where it stands (SIGSTOP): it holds its connections,
+// takes new ones and answers nothing, until Continue.
+func (s *RedisServer) Stall() { s.signal(syscall.SIGSTOP) }
+
+// Continue ends a Stall.
+func (s *RedisServer) Continue() { s.signal(syscall.SIGCONT) }
+
+func (s *RedisServer) signal(sig syscall.Signal) {
+	s.t.Helper()
+	if err := s.proc.Signal(sig); err != nil {
+		s.t.Fatalf("redis-server: %v: %v", sig, err)
 	}
 }
 
