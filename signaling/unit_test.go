@@ -709,3 +709,32 @@ func (l *lives) check(t *testing.T) {
 		t.Errorf("only %d sessions", len(l.seen))
 	}
 }
+
+// stall is a wheel's entry that keeps the wheel from turning for a while.
+type stall struct {
+	timer timer
+	wait  func()
+}
+
+func (s *stall) due() time.Duration { s.wait(); return 0 }
+
+// TestWheelLate: what is set while the wheel lags behind the clock is not early.
+func TestWheelLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const tick = 10 * time.Millisecond
+		w := newWheel(tick)
+		s := &stall{wait: func() { time.Sleep(50 * tick) }}
+		s.timer.owner = s
+		w.set(&s.timer, tick)
+		time.Sleep(40 * tick)
+		a := &alarm{start: time.Now()}
+		a.timer.owner = a
+		w.set(&a.timer, 20*tick)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		w.close()
+		if len(a.fired) != 1 || a.fired[0] < 20*tick {
+			t.Errorf("after %v: %v", 20*tick, a.fired)
+		}
+	})
+}

@@ -23,9 +23,10 @@ type timer struct {
 // wheel is a hashed timing wheel: one goroutine and one runtime timer for all
 // sockets and sessions of a hub. It is late by up to a tick, never early.
 type wheel struct {
-	tick time.Duration
-	stop chan struct{}
-	wg   sync.WaitGroup
+	tick  time.Duration
+	start time.Time
+	stop  chan struct{}
+	wg    sync.WaitGroup
 
 	mu    sync.Mutex
 	now   int64 // ticks since the start
@@ -33,7 +34,7 @@ type wheel struct {
 }
 
 func newWheel(tick time.Duration) *wheel {
-	w := &wheel{tick: tick, stop: make(chan struct{})}
+	w := &wheel{tick: tick, start: time.Now(), stop: make(chan struct{})}
 	for i := range w.slots {
 		w.slots[i].prev, w.slots[i].next = &w.slots[i], &w.slots[i]
 	}
@@ -54,9 +55,13 @@ func (w *wheel) set(t *timer, d time.Duration) {
 	w.setLocked(t, d)
 }
 
+// ticks is how many ticks have passed since the start.
+func (w *wheel) ticks() int64 { return int64(time.Since(w.start) / w.tick) }
+
 func (w *wheel) setLocked(t *timer, d time.Duration) {
 	w.unlinkLocked(t)
-	t.at = w.now + 1 + int64((d+w.tick-1)/w.tick)
+	// Not from w.now, which lags behind when the machine is busy: t would be early.
+	t.at = max(w.now, w.ticks()) + 1 + int64((d+w.tick-1)/w.tick)
 	head := &w.slots[t.at%wheelSlots]
 	t.prev, t.next = head.prev, head
 	head.prev.next, head.prev = t, t
@@ -80,7 +85,6 @@ func (w *wheel) unlinkLocked(t *timer) {
 func (w *wheel) run() {
 	ticker := time.NewTicker(w.tick)
 	defer ticker.Stop()
-	start := time.Now()
 	var ready []*timer
 	for {
 		select {
@@ -88,7 +92,7 @@ func (w *wheel) run() {
 			return
 		case <-ticker.C:
 		}
-		ready = w.advance(int64(time.Since(start)/w.tick), ready[:0])
+		ready = w.advance(w.ticks(), ready[:0])
 		for _, t := range ready {
 			w.again(t, t.owner.due())
 		}
