@@ -1,5 +1,6 @@
 import { Emitter } from './emitter.js';
 import { Link } from './link.js';
+import { onNetworkType } from './network.js';
 
 /** @typedef {import('./types.js').FailReason} FailReason */
 /** @typedef {import('./types.js').MediaState} MediaState */
@@ -295,6 +296,9 @@ export class Call extends Emitter {
       const pair = link.pair;
       this.#report(id, { state: 'failed', reason: reason || 'other', ...(pair ? wirePair(pair) : {}) });
     }
+    // What broke the way to the peer may have broken the one to the server, and
+    // nothing else may tell for a long time.
+    if (state === 'reconnecting') this.#port.probe();
     this.emit('state', { peer: id, state, reason });
   }
 
@@ -359,17 +363,10 @@ function wirePair(pair) {
  * @returns {() => void} stops it
  */
 function onNetworkChange(fn) {
-  const connection = /** @type {any} */ (globalThis.navigator)?.connection;
-  let type = connection?.type;
-  const changed = () => {
-    if (connection.type === type) return; // only its speed
-    type = connection.type;
-    fn();
-  };
+  const stop = onNetworkType(fn);
   globalThis.addEventListener?.('online', fn);
-  connection?.addEventListener?.('change', changed);
   return () => {
+    stop();
     globalThis.removeEventListener?.('online', fn);
-    connection?.removeEventListener?.('change', changed);
   };
 }

@@ -1,6 +1,7 @@
 import { Backoff } from './backoff.js';
 import { Emitter } from './emitter.js';
 import { RondoError, closeWord, mayReconnect } from './errors.js';
+import { onNetworkType } from './network.js';
 
 /** @typedef {import('./types.js').Welcome} Welcome */
 /** @typedef {import('./types.js').Resumed} Resumed */
@@ -51,7 +52,7 @@ const subprotocol = 'rondo.v1';
 const openTimeout = 10_000; // ms for a socket and its welcome
 const steadyAfter = 60_000; // ms of connection after which back-off starts anew
 const silenceSlack = 10_000; // ms beyond ping_ms
-const probeTimeout = 4_000; // ms to answer a ping of ours
+const probeTimeout = 3_000; // ms to answer a ping of ours
 const ackEvery = 16; // pushes; the protocol wants one per 32
 const ackDelay = 1_000; // ms
 
@@ -235,7 +236,9 @@ export class Connection extends Emitter {
     this.#listen(globalThis, 'pageshow', (e) => {
       if (/** @type {PageTransitionEvent} */ (e).persisted) seen();
     });
-    this.#listen(globalThis, 'online', () => this.probe());
+    this.#listen(globalThis, 'offline', () => this.#drop('offline'));
+    this.#listen(globalThis, 'online', () => this.#networkBack());
+    this.#listeners.push(onNetworkType(() => this.probe()));
     if (doc) this.#listen(doc, 'visibilitychange', () => (doc.hidden ? this.#keep() : seen()));
   }
 
@@ -353,6 +356,20 @@ export class Connection extends Emitter {
   /** Tries again now if it is only waiting. */
   #hurry() {
     if (!this.#timers.has('retry')) return;
+    this.#clear('retry');
+    this.#open();
+  }
+
+  /** There is a network again: what was tried on the one before counts for nothing. */
+  #networkBack() {
+    this.#backoff.reset();
+    if (this.#status === 'open') {
+      this.probe();
+      return;
+    }
+    const stale = this.#socket; // its packets carry the address that we had
+    this.#socket = null;
+    stale?.close();
     this.#clear('retry');
     this.#open();
   }

@@ -40,11 +40,12 @@ import { judge, read } from './stats.js';
  * @property {typeof globalThis.RTCPeerConnection} [RTCPeerConnection]
  */
 
-const gracePeriod = 3000; // ms that `disconnected` may heal by itself
+const gracePeriod = 1000; // ms that silence may heal by itself, after a browser took seconds to call it so
 const answerPatience = 3000; // ms for the impolite side to restart when asked
 const attemptTime = 8000; // ms for one restart to succeed
 const setupTime = 10_000; // ms for the first attempt
 const maxAttempts = 3; // restarts in a row without success; one less before the first success
+const maxUnanswered = 6; // the same while nobody answers: the server takes ping_ms + 10 s to notice a silent peer
 const settleTime = 700; // ms after a negotiation to look whether the connection held
 const statsEvery = 2000;
 const candidateBatch = 15; // ms
@@ -93,6 +94,7 @@ export class Link extends Emitter {
   #sawRelay = false;
   #restartWaits = false; // for the way to the other side
   #firstFrame = false;
+  #silent = false; // nothing comes in, and that was acted on
   /** @type {import('./stats.js').Reading | null} */
   #reading = null;
   /** @type {Map<string, ReturnType<typeof setTimeout>>} */
@@ -194,7 +196,7 @@ export class Link extends Emitter {
       return;
     }
     this.#restartWaits = false;
-    if (this.#attempts >= maxAttempts - (this.#wasUp ? 0 : 1)) {
+    if (this.#attempts >= this.#patience()) {
       if (this.#pc?.connectionState === 'connected') this.#up(); // it was only a precaution
       else this.#fail();
       return;
@@ -209,7 +211,13 @@ export class Link extends Emitter {
     this.#timer('attempt', answerPatience + attemptTime, () => this.restart());
   }
 
-  /** The network under us changed: look whether packets still flow. */
+  /** How many restarts in a row are made. */
+  #patience() {
+    if (!this.#wasUp) return maxAttempts - 1;
+    return this.#pc?.signalingState === 'have-local-offer' ? maxUnanswered : maxAttempts;
+  }
+
+  /** The network under us changed, and ICE may take long to notice. */
   networkChanged() {
     if (this.state !== 'connected' && this.state !== 'reconnecting') return;
     this.#timer('network', 1000, () => this.restart());
@@ -219,6 +227,7 @@ export class Link extends Emitter {
   reachableAgain() {
     if (this.#dead) return;
     if (this.#restartWaits) this.restart();
+    else if (this.state === 'failed' && this.#wasUp) void this.retry();
   }
 
   /** Pushes were lost, so maybe a description was. */
@@ -354,7 +363,9 @@ export class Link extends Emitter {
         break;
       case 'restart':
         this.#wavering();
-        await this.#restartNow();
+        // Whoever was away asks, is asked, and gets several asks at once: an offer
+        // that is on its way does for all.
+        if (this.#pc?.signalingState !== 'have-local-offer' || !this.#timers.has('attempt')) await this.#restartNow();
         break;
       case 'media':
         this.media = { audio: d.audio === true, video: d.video === true, screen: d.screen === true };
@@ -531,6 +542,34 @@ export class Link extends Emitter {
   }
 
   /**
+   * @param {import('./stats.js').Reading | null} before
+   * @param {import('./stats.js').Reading} now
+   * @returns {boolean} nothing came in between, though the other side says that it sends
+   */
+  #isSilence(before, now) {
+    if (!before || now.at - before.at < statsEvery / 2 || !(this.media.audio || this.media.video)) return false;
+    return before.received > 0 && now.received === before.received;
+  }
+
+  /**
+   * Silence, which ICE takes some seconds more to call `disconnected`. It is
+   * acted on once: a browser in the background may stop sending and tell nobody.
+   */
+  #fellSilent() {
+    if (this.#silent) return;
+    this.#silent = true;
+    if (this.state !== 'connected') return;
+    this.#setState('reconnecting');
+    this.#timer('grace', gracePeriod, () => this.restart());
+  }
+
+  /** @param {RTCPeerConnection} pc through which something comes in */
+  #heard(pc) {
+    this.#silent = false;
+    if (this.state === 'reconnecting' && pc.connectionState === 'connected' && pc.signalingState === 'stable') this.#up();
+  }
+
+  /**
    * A negotiation is done. A restart of a connection that still works makes no
    * connectionstatechange, so look whether all is well.
    *
@@ -571,6 +610,8 @@ export class Link extends Emitter {
         this.#up();
         break;
       case 'disconnected':
+        this.#wavering();
+        if (this.#timers.has('attempt')) break; // a restart is under way
         this.#timer('grace', gracePeriod, () => this.restart());
         break;
       case 'failed':
@@ -622,8 +663,11 @@ export class Link extends Emitter {
       if (first) this.emit('up', { pair: now.pair, setupMs });
       if (now.frames > 0) this.#framed();
       this.quality = judge(before, now, { video: this.media.video && this.#o.kinds.includes('video') });
-      if (pc.connectionState !== 'connected') this.quality.bars = 0;
+      const silence = this.#isSilence(before, now);
+      if (silence || pc.connectionState !== 'connected') this.quality.bars = 0;
       this.emit('quality', this.quality);
+      if (silence) this.#fellSilent();
+      else if (before !== null && now.received > before.received) this.#heard(pc);
     } catch {
       // closed meanwhile
     }

@@ -474,6 +474,7 @@ export class Rondo extends Emitter {
         forget: (which) => c.forget(which),
         ice: (force) => this.ice(force),
         online: () => c.status === 'open',
+        probe: () => c.probe(),
         leave: async (r) => {
           if (r === this.room) await this.leave();
         },

@@ -50,6 +50,7 @@ import { Emitter } from './emitter.js';
  * @property {(which: (message: any) => boolean) => void} forget
  * @property {(force?: boolean) => Promise<import('./types.js').Ice | undefined>} ice current servers; force: with new credentials
  * @property {() => boolean} online
+ * @property {() => void} probe looks whether the server is still there
  * @property {(room: Room) => Promise<void>} leave
  * @property {(room: Room) => void} gone the server took us out of the room
  */

@@ -223,7 +223,7 @@ test('probe: an answer keeps the socket, none replaces it', () => {
   mock.timers.tick(5000);
   assert.equal(sockets.length, 1);
   c.probe();
-  mock.timers.tick(4001);
+  mock.timers.tick(3001);
   assert.equal(states.at(-1), 'reconnecting silent');
 });
 
@@ -344,4 +344,65 @@ test('a socket that never opens is given up', async () => {
   await settle();
   mock.timers.tick(500);
   assert.equal(sockets.length, 2);
+});
+
+/** Gives the page a window for one test. @param {any} t */
+function window(t) {
+  const target = new EventTarget();
+  Object.assign(globalThis, { addEventListener: target.addEventListener.bind(target), removeEventListener: target.removeEventListener.bind(target) });
+  t.after(() => {
+    // @ts-ignore
+    delete globalThis.addEventListener;
+    // @ts-ignore
+    delete globalThis.removeEventListener;
+  });
+  return (/** @type {string} */ type) => target.dispatchEvent(new Event(type));
+}
+
+test('offline gives the socket up at once, online makes the next one at once', async (t) => {
+  const tell = window(t);
+  const c = opened({ random: () => 1 });
+  tell('offline');
+  assert.equal(states.at(-1), 'reconnecting offline');
+  for (let i = 0; i < 3; i++) {
+    mock.timers.tick(10_000); // the back-off grows
+    socket().drop(1006);
+    await settle();
+  }
+  const tried = sockets.length;
+  tell('online');
+  assert.equal(sockets.length, tried + 1);
+  socket().open();
+  socket().resumed();
+  assert.equal(c.status, 'open');
+  c.close();
+});
+
+test('online: a socket that was being made on the network before is given up, and back-off starts anew', async (t) => {
+  const tell = window(t);
+  const c = opened({ random: () => 1 });
+  socket().drop(1006);
+  mock.timers.tick(500);
+  const old = socket();
+  tell('online');
+  assert.equal(old.closedWith, 1005);
+  assert.equal(sockets.length, 3);
+  old.open(); // nobody minds
+  socket().drop(1006);
+  await settle();
+  mock.timers.tick(500);
+  assert.equal(sockets.length, 4);
+  c.close();
+});
+
+test('online without offline: the socket is asked, and replaced if it is silent', (t) => {
+  const tell = window(t);
+  const c = opened();
+  tell('online');
+  assert.equal(sockets.length, 1);
+  mock.timers.tick(3000);
+  assert.equal(states.at(-1), 'reconnecting silent');
+  mock.timers.tick(250);
+  assert.equal(sockets.length, 2);
+  c.close();
 });

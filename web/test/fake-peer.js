@@ -124,8 +124,9 @@ export class FakePeer {
     if (!this.remoteDescription.sdp.includes(`ufrag:${c.usernameFragment} `)) throw new Error('unknown ufrag');
     this.candidates.push(c);
   }
+  received = 0; // packets, of the other side's
   async getStats() {
-    return new Map();
+    return new Map([['in', { id: 'in', type: 'inbound-rtp', packetsReceived: this.received }]]);
   }
   close() {
     this.#closed = true;

@@ -224,6 +224,76 @@ test('no restart while signals cannot reach the other side', async () => {
   await connected(w);
 });
 
+test('what ICE calls disconnected is told at once', async () => {
+  const w = wire();
+  await Promise.all([w.a.start(), w.b.start()]);
+  const [a] = await connected(w);
+  a.become('disconnected');
+  assert.equal(w.a.state, 'reconnecting');
+  a.become('connected');
+  assert.equal(w.a.state, 'connected');
+});
+
+test('silence is noticed before ICE does, told, and mended by one restart', async () => {
+  const w = wire();
+  await Promise.all([w.a.start(), w.b.start()]);
+  const [a, b] = await connected(w);
+  const flow = setInterval(() => (b.received++, w.aHears && a.received++), 100);
+  try {
+    w.aHears = true;
+    await until(() => w.a.quality?.bars === 4 && a.received > 15, 'a reading');
+    w.log.length = 0;
+    w.aHears = false;
+    await until(() => w.a.state === 'reconnecting', 'silence is told');
+    assert.equal(w.a.quality.bars, 0);
+    await until(() => w.a.state === 'connected', 'restarted');
+    const restarts = w.log.filter((/** @type {string} */ l) => l === 'a offer').length;
+    assert.equal(restarts, 1);
+    await new Promise((r) => setTimeout(r, 4500)); // two readings: the other side just does not send
+    assert.equal(w.log.filter((/** @type {string} */ l) => l === 'a offer').length, 1);
+    assert.equal(w.b.state, 'connected');
+  } finally {
+    clearInterval(flow);
+  }
+});
+
+for (const who of ['a', 'b']) {
+  test(`${who} waits for an answer as long as the server may take to notice that nobody is there`, async (t) => {
+    const w = wire();
+    await Promise.all([w.a.start(), w.b.start()]);
+    await connected(w);
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    w.held = true;
+    for (const p of peers) p.become('failed');
+    const end = async (/** @type {number} */ seconds) => {
+      for (let s = 0; s < seconds; s++) {
+        t.mock.timers.tick(1000);
+        await settle(10);
+      }
+    };
+    await end(36);
+    assert.equal(w[who].state, 'reconnecting');
+    w.queue.length = 0;
+    await end(40);
+    assert.equal(w[who].state, 'failed');
+  });
+}
+
+test('a call that failed while the other side was away is taken up when it is back', async () => {
+  const w = wire();
+  await Promise.all([w.a.start(), w.b.start()]);
+  const [a] = await connected(w);
+  a.iceConnectionState = 'failed';
+  w.held = true;
+  await until(() => w.a.state === 'failed' || (a.become('failed'), w.a.restart(), false), 'failed');
+  w.queue.length = 0;
+  w.held = false;
+  w.a.reachableAgain();
+  w.b.reachableAgain();
+  await settle(200);
+  await connected(w);
+});
+
 test('DTLS that fails is named', async () => {
   const w = wire();
   /** @type {any[]} */
