@@ -10,7 +10,7 @@ import { loadPrefs, savePrefs } from './prefs.js';
 import { SearchView } from './search.js';
 import { Tabs } from './tabs.js';
 import { $, calm, complain, currentView, el, openDialog, say, setIcon, showView } from './ui.js';
-import { closedWords, endWords, errorWords } from './words.js';
+import { closedWords, endWords, errorWords, reconnectWords } from './words.js';
 
 /** @typedef {import('../sdk/rondo.js').Room} Room */
 /** @typedef {import('../sdk/types.js').Mode} Mode */
@@ -42,6 +42,7 @@ class App {
   #intent = { do: 'find' };
   #roomId = roomOfPath();
   #ready = false; // the first session is there
+  #away = false; // the user was told that the server cannot be reached
   /** @type {any} */
   #wakeLock = null;
 
@@ -187,7 +188,7 @@ class App {
   #wireRondo() {
     const rondo = this.#rondo;
     rondo.on('connection', ({ status, reason, retryMs }) => {
-      this.#connection(status, retryMs);
+      this.#connection(status, retryMs, reason);
       if (status !== 'closed') return;
       this.#leaveView();
       showView('landing');
@@ -437,16 +438,22 @@ class App {
   /**
    * @param {import('../sdk/connection.js').Status} status
    * @param {number} retryMs
+   * @param {string} [reason]
    */
-  #connection(status, retryMs) {
+  #connection(status, retryMs, reason = '') {
     document.documentElement.dataset.connection = status;
     const box = $('link-state', HTMLElement);
     const words = status === 'reconnecting' || (status === 'connecting' && retryMs > 0) ? 'Reconnecting …' : '';
     box.textContent = words;
     box.hidden = words === '';
-    if (status === 'reconnecting' && currentView() === 'call') say('Reconnecting to Rondo … your call goes on.');
-    else if (status === 'reconnecting' && currentView() === 'search') say('Reconnecting to Rondo … your place is kept.');
-    else if (status === 'open' && this.#ready && $('status', HTMLElement).textContent?.startsWith('Reconnecting to Rondo')) say('Back again');
+    if (status === 'reconnecting') {
+      const words = reconnectWords(currentView(), reason === 'offline' || navigator.onLine === false);
+      if (words) say(words);
+      this.#away = true;
+    } else if (status === 'open' && this.#away) {
+      this.#away = false;
+      if (this.#ready) say('Back again');
+    }
   }
 
   async #drawCounts() {

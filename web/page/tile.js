@@ -122,6 +122,7 @@ export class Tile {
     const showsVideo = this.#mode === 'video' && this.#media.video && this.#frames && this.#state !== 'failed';
     this.element.classList.toggle('no-video', !showsVideo);
     this.element.classList.toggle('failed', this.#state === 'failed');
+    this.element.classList.toggle('stale', this.#state === 'reconnecting'); // the picture stands
     this.element.classList.toggle('screen', this.#media.screen);
     this.element.setAttribute('aria-label', this.#name);
     this.video.setAttribute('aria-label', `Picture of ${this.#name}`);

@@ -171,3 +171,16 @@ export function closedWords(reason) {
       return 'The connection to Rondo ended. Reload the page to come back.';
   }
 }
+
+/**
+ * That the server cannot be reached, and what becomes of what is on.
+ *
+ * @param {string} view
+ * @param {boolean} offline the machine has no network at all
+ */
+export function reconnectWords(view, offline) {
+  const start = offline ? 'You are offline' : 'Reconnecting to Rondo';
+  if (view === 'call') return offline ? `${start}. Your call waits for you.` : `${start} … You stay in your call.`;
+  if (view === 'search') return offline ? `${start}. Your place is kept for a moment.` : `${start} … Your place is kept.`;
+  return '';
+}

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ownLanguages, sane } from '../page/prefs.js';
-import { deviceWords, duration, failWords, waitingWords } from '../page/words.js';
+import { deviceWords, duration, failWords, reconnectWords, waitingWords } from '../page/words.js';
 import { constraints, deviceState, openDevices } from '../sdk/devices.js';
 import { bars, judge, read } from '../sdk/stats.js';
 import { FakeStream } from './fake-peer.js';
@@ -76,6 +76,13 @@ test('words: honest about waiting', () => {
   assert.equal(waitingWords({ ...w, estimate_ms: 8000 }), '3 other people are searching now. It usually takes about 8 s.');
   assert.match(waitingWords({ ...w, waiting: 1, estimate_ms: 8000 }), /^Nobody else/);
   assert.equal(duration(150_000), '3 min');
+});
+
+test('words: who is offline is not told that the call goes on', () => {
+  assert.match(reconnectWords('call', true), /^You are offline/);
+  assert.match(reconnectWords('call', false), /^Reconnecting to Rondo/);
+  assert.match(reconnectWords('search', false), /place is kept/);
+  assert.equal(reconnectWords('landing', true), '');
 });
 
 test('words: every reason of a failure says what to do', () => {
