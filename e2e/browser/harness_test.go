@@ -344,6 +344,10 @@ type call struct {
 	Local   string `json:"local"`
 	Remote  string `json:"remote"`
 	Relay   string `json:"relay"`
+
+	LocalAddresses []string `json:"localAddresses"` // of the candidate, and the one it came from
+	RemoteAddress  string   `json:"remoteAddress"`
+	Ufrag          string   `json:"ufrag"` // changes with an ICE restart
 }
 
 func (p *page) calls() []call {

@@ -25,13 +25,14 @@
     setConfiguration(cfg) { super.setConfiguration(limit(cfg)); }
   };
   const live = () => pcs.filter((pc) => pc.connectionState !== "closed");
+  const ufrag = (pc) => /a=ice-ufrag:(\S+)/.exec(pc.localDescription?.sdp ?? "")?.[1] ?? "";
   window.probe = {
     pcs,
     // What the live connections receive and over which candidates.
     async calls() {
       const out = [];
       for (const pc of live()) {
-        const c = { state: pc.connectionState, decoded: 0, audio: 0, local: "", remote: "", relay: "" };
+        const c = { state: pc.connectionState, decoded: 0, audio: 0, local: "", remote: "", relay: "", localAddresses: [], remoteAddress: "", ufrag: ufrag(pc) };
         const stats = await pc.getStats();
         for (const s of stats.values()) {
           if (s.type === "inbound-rtp" && s.kind === "video") c.decoded += s.framesDecoded || 0;
@@ -39,8 +40,8 @@
           if (s.type === "transport" && s.selectedCandidatePairId) {
             const pair = stats.get(s.selectedCandidatePairId);
             const local = pair && stats.get(pair.localCandidateId), remote = pair && stats.get(pair.remoteCandidateId);
-            if (local) { c.local = local.candidateType; c.relay = local.relayProtocol || ""; }
-            if (remote) c.remote = remote.candidateType;
+            if (local) { c.local = local.candidateType; c.relay = local.relayProtocol || ""; c.localAddresses = [local.address, local.relatedAddress].filter(Boolean); }
+            if (remote) { c.remote = remote.candidateType; c.remoteAddress = remote.address || ""; }
           }
         }
         out.push(c);

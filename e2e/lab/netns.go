@@ -31,6 +31,36 @@ const netnsPrefix = "rondo"
 // NewNATs makes the network; it goes with the test. It needs root.
 func NewNATs(t testing.TB) *NATs {
 	t.Helper()
+	n := newNetns(t, "srv", "ra", "rb", "a", "b")
+	n.onBridge("srv", "11.0.0.1/24")
+	n.onBridge("ra", "11.0.0.2/24")
+	n.onBridge("rb", "11.0.0.3/24")
+	n.behind("a", "eth0", "ra", "192.168.1", symmetricNAT)
+	n.behind("b", "eth0", "rb", "192.168.2", symmetricNAT)
+	return &NATs{A: n.id + "a", B: n.id + "b", Server: n.id + "srv", ServerIP: "11.0.0.1"}
+}
+
+// natKind is how a router translates, as nftables says it.
+type natKind string
+
+const (
+	portKeepingNAT natKind = "masquerade" // a direct path can be made through it
+	symmetricNAT   natKind = "masquerade random,fully-random"
+)
+
+type netns struct {
+	t    testing.TB
+	ip   string
+	nft  string
+	id   string
+	made []string
+}
+
+// newNetns makes namespaces and, in "pub", the public net. The addresses there are
+// public ones, so that TURN's peer policy meets what it meets in the world; the
+// namespaces reach nothing else.
+func newNetns(t testing.TB, names ...string) *netns {
+	t.Helper()
 	ip := testenv.Need(t, "ip")
 	nft := testenv.Need(t, "nft")
 	if os.Geteuid() != 0 {
@@ -44,28 +74,12 @@ func NewNATs(t testing.TB) *NATs {
 	}
 	t.Cleanup(n.remove)
 	n.made = []string{id + "probe"}
-
-	// The addresses are public ones, so that TURN's peer policy meets what it
-	// meets in the world; the namespaces reach nothing else.
-	for _, name := range []string{"pub", "srv", "ra", "rb", "a", "b"} {
+	for _, name := range append([]string{"pub"}, names...) {
 		n.add(name)
 	}
 	n.run("pub", "ip link add br0 type bridge")
 	n.run("pub", "ip link set br0 up")
-	n.onBridge("srv", "11.0.0.1/24")
-	n.onBridge("ra", "11.0.0.2/24")
-	n.onBridge("rb", "11.0.0.3/24")
-	n.behind("a", "ra", "192.168.1")
-	n.behind("b", "rb", "192.168.2")
-	return &NATs{A: id + "a", B: id + "b", Server: id + "srv", ServerIP: "11.0.0.1"}
-}
-
-type netns struct {
-	t    testing.TB
-	ip   string
-	nft  string
-	id   string
-	made []string
+	return n
 }
 
 func (n *netns) add(name string) {
@@ -97,21 +111,33 @@ func (n *netns) onBridge(name, addr string) {
 	n.run(name, "ip link set pub0 up")
 }
 
-// behind connects a person to their router.
-func (n *netns) behind(name, router, net string) {
+// behind connects a person's interface dev to a router.
+func (n *netns) behind(name, dev, router, net string, nat natKind) {
 	n.t.Helper()
-	n.run(router, fmt.Sprintf("ip link add lan0 type veth peer name eth0 netns %s", n.id+name))
+	n.lan(name, dev, router, net, nat)
+	n.attach(name, dev, net)
+}
+
+// attach gives an interface its address in net, and the way out.
+func (n *netns) attach(name, dev, net string) {
+	n.t.Helper()
+	n.run(name, "ip addr add "+net+".2/24 dev "+dev)
+	n.run(name, "ip link set "+dev+" up")
+	n.run(name, "ip route replace default via "+net+".1")
+}
+
+// lan makes a router's side of a person's interface dev; that is down yet.
+func (n *netns) lan(name, dev, router, net string, nat natKind) {
+	n.t.Helper()
+	n.run(router, fmt.Sprintf("ip link add lan0 type veth peer name %s netns %s", dev, n.id+name))
 	n.run(router, "ip addr add "+net+".1/24 dev lan0")
 	n.run(router, "ip link set lan0 up")
-	n.run(name, "ip addr add "+net+".2/24 dev eth0")
-	n.run(name, "ip link set eth0 up")
-	n.run(name, "ip route add default via "+net+".1")
 	n.run(router, "sysctl -qw net.ipv4.ip_forward=1")
 	rules := n.t.TempDir() + "/nat.nft"
 	err := os.WriteFile(rules, []byte(`table ip masq {
   chain out {
     type nat hook postrouting priority 100;
-    oifname "pub0" masquerade random,fully-random
+    oifname "pub0" `+string(nat)+`
   }
 }
 table ip wall {
