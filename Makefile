@@ -1,5 +1,5 @@
 # Few targets on purpose; what they do stands in .ci, and CI calls the same.
-.PHONY: run test lint check-web bench chaos soak image clean
+.PHONY: run test lint check-web bench chaos load soak image clean
 
 run: ## run the server: page on http://localhost:8080
 	go run ./cmd/rondo
@@ -19,6 +19,9 @@ bench: ## all Go benchmarks, a second each
 
 chaos: ## every fault once over real nodes and a real Redis, about 45 s; RONDO_CHAOS_SEED repeats a run
 	RONDO_CHAOS=1 go test ./e2e/chaos -run TestShort -count 1 -v
+
+load: ## 750 people in calls, rooms and queues while nodes and Redis fail, about 3 minutes
+	RONDO_LOAD=1 go test ./e2e/chaos -run 'TestLoad$$' -timeout 15m -count 1 -v
 
 SOAK ?= 1h
 soak: ## all faults for SOAK; RONDO_CHAOS_USERS, RONDO_CHAOS_SEED

@@ -1,0 +1,192 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rondo-chat/rondo/internal/testenv"
+)
+
+// full is the load of docs/reliability.md; small is part of every test run.
+var (
+	full  = size{pairs: 250, calls: 5, waiting: 100, groups: 10, members: 5}
+	small = size{pairs: 20, calls: 2, waiting: 6, groups: 1, members: 4}
+)
+
+// trouble is what happens under the load. It returns when the service is well
+// again.
+type trouble struct {
+	name  string
+	flags []string
+	do    func(l *load)
+	every bool // part of every test run
+	// complete: nothing may be refused, because the service never stops.
+	complete bool
+	// local: rooms of one node go on as if nothing were.
+	local bool
+}
+
+// TestLoad lets people sit in calls and rooms and wait, and checks that none of
+// them loses anything while the service is in trouble. RONDO_LOAD=1 takes
+// 750 people and all troubles.
+func TestLoad(t *testing.T) {
+	whole := os.Getenv("RONDO_LOAD") != ""
+	s, stall, hold := small, 3*time.Second, 2*time.Second
+	if whole {
+		s, stall, hold = full, 10*time.Second, 20*time.Second
+	}
+	redis := testenv.Redis(t)
+	for _, tr := range []trouble{
+		// The session's grace and the node's lease end while the people are watched.
+		{name: "KillNode", flags: []string{"--grace", "8s"}, complete: true, do: func(l *load) { l.killNode(hold) }},
+		{name: "RedisStall", local: true, do: func(l *load) { l.stallRedis(redis, stall) }},
+		{name: "RedisEmpty", local: true, do: func(l *load) { redis.Kill(); pause(t.Context(), time.Second); redis.Restart() }},
+		{name: "RollingRestart", complete: true, do: (*load).rollNodes},
+	} {
+		t.Run(tr.name, func(t *testing.T) {
+			if !whole && !tr.every {
+				t.Skip("RONDO_LOAD is not set (make load sets it)")
+			}
+			if _, err := redis.Do("FLUSHALL"); err != nil {
+				t.Fatal(err)
+			}
+			tr.run(t, s, redis.URL)
+		})
+	}
+}
+
+// run lets the trouble happen and judges.
+func (tr *trouble) run(t *testing.T, s size, redis string) {
+	l := newLoad(t, s, redis, tr.flags...)
+	pause(t.Context(), 3*time.Second)
+	from := l.now()
+	tr.do(l)
+	back := l.now()
+	t.Logf("trouble from %v to %v", from.Round(time.Millisecond), back.Round(time.Millisecond))
+	l.matchLate()
+	pause(t.Context(), 3*time.Second)
+	l.quiet()
+	gaps := l.watch.end()
+	v := judge(l.diaries(), back)
+	tr.check(t, v, gaps)
+	if t.Failed() {
+		l.keep(tr.name, v)
+	}
+}
+
+// soon is how soon who lost a socket has one again, and who fits somebody meets
+// them.
+const soon = 5 * time.Second
+
+// mediaGap is how long no packet may come in a call of 10 frames a second.
+const mediaGap = 2 * time.Second
+
+func (tr *trouble) check(t *testing.T, v *verdict, gaps []time.Duration) {
+	t.Helper()
+	stopped := 0
+	for _, gap := range gaps {
+		if gap > mediaGap {
+			stopped++
+		}
+	}
+	ms := func(d []time.Duration) string {
+		p50, p99, most := spread(d)
+		return fmt.Sprintf("%d: %d / %d / %d ms", len(d), p50.Milliseconds(), p99.Milliseconds(), most.Milliseconds())
+	}
+	t.Logf("| trouble | held | resumed: p50 / p99 / most | undone | messages acknowledged / lost / doubled | ghosts | media stopped | matched after: p50 / p99 / most |\n| %s | %d | %s | %d | %d / %d / %d | %d | %d | %s |",
+		tr.name, v.held, ms(v.resumed), v.undone, v.sent, v.lost, v.doubled, v.ghosts, stopped, ms(v.met))
+	t.Logf("deliveries due %d, out of order %d, strays %d, forks %d, refused %d, unanswered %d, slowest answer %v, to a signal in a room of one node %v, longest media gap %v",
+		v.due, v.disorder, v.strays, v.forks, v.refused, v.silent, v.slowest.Round(time.Millisecond), v.slowLocal.Round(time.Millisecond), spreadMost(gaps))
+	for i, f := range v.found {
+		if i == 15 {
+			t.Errorf("… and %d more", len(v.found)-i)
+			break
+		}
+		t.Error(f)
+	}
+	if _, p99, _ := spread(v.resumed); p99 > soon {
+		t.Errorf("resumed after %v (p99), want %v", p99, soon)
+	}
+	if _, _, most := spread(v.met); most > soon {
+		t.Errorf("matched after %v, want %v", most, soon)
+	}
+	if stopped > 0 {
+		t.Errorf("media stopped at %d of %d: %v", stopped, len(gaps), gaps)
+	}
+	if tr.local && v.slowLocal > 2*time.Second {
+		t.Errorf("a signal in a room of one node was answered after %v", v.slowLocal)
+	}
+	if tr.complete && v.refused > 0 {
+		t.Errorf("%d requests were refused", v.refused)
+	}
+}
+
+func spreadMost(d []time.Duration) time.Duration {
+	_, _, most := spread(d)
+	return most.Round(time.Millisecond)
+}
+
+// killNode kills one of the nodes for good, and stays until what dead nodes leave
+// has been cleared away.
+func (l *load) killNode(hold time.Duration) {
+	n := l.node(0)
+	l.setNode(0, nil)
+	n.Kill()
+	l.untilBack(n.Node)
+	pause(context.Background(), hold)
+}
+
+// stallRedis stops Redis for a while, as a slow disk or a long script does.
+func (l *load) stallRedis(redis *testenv.RedisServer, d time.Duration) {
+	l.t.Helper()
+	pid, err := pidOf(redis)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.signal(pid, syscall.SIGSTOP)
+	pause(context.Background(), d)
+	l.signal(pid, syscall.SIGCONT)
+}
+
+// rollNodes replaces one node after the other.
+func (l *load) rollNodes() {
+	l.t.Helper()
+	for i := range l.nodes {
+		n := l.node(i)
+		l.setNode(i, nil)
+		n.Stop(l.t, 20*time.Second)
+		l.untilBack(n.Node)
+		l.startNode(i)
+		pause(context.Background(), time.Second)
+	}
+}
+
+// keep writes down what a failed run knows: the nodes' logs and the verdict.
+func (l *load) keep(name string, v *verdict) {
+	dir := filepath.Join(os.TempDir(), "rondo-load-"+name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		l.t.Log(err)
+		return
+	}
+	files := map[string]string{"found.txt": strings.Join(v.found, "\n") + "\n"}
+	for i, n := range l.ever {
+		files[fmt.Sprintf("node%d.log", i)] = n.Output()
+	}
+	var b strings.Builder
+	for _, d := range l.diaries() {
+		fmt.Fprintf(&b, "%+v\n", *d)
+	}
+	files["diaries.txt"] = b.String()
+	for file, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+			l.t.Log(err)
+		}
+	}
+	l.t.Logf("logs of the nodes, diaries, all findings: %s", dir)
+}
