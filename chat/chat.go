@@ -1,13 +1,27 @@
 // Package chat keeps what is written in rooms.
 //
-// Each room has one order: a message draws the next offset, 1, 2, 3 … without
-// gaps, in the same step in which it is stored. A message that is sent again
-// with the same client id by the same member is not stored again: the first
-// answer is given. What a member missed is read by offset.
+// Each room has one order: a message draws the next offset, 1, 2, 3 …, in the
+// same step in which it is stored. A message that is sent again with the same
+// client id by the same member is not stored again: the first answer is given.
+// What a member missed is read by offset.
 //
 // A room's newest messages are kept, up to the store's Retention; history says
 // which are there and never pretends that older ones do not exist: offsets go
 // on counting.
+//
+// A store may lose what it was given, all of it or the newest. Each Log remembers
+// the newest messages of the rooms that its node follows, as it stored them, read
+// them or was told of them (Saw), and puts them back. Promises, while a node that
+// has members of the room lives and remembers:
+//
+//   - an acknowledged message keeps its offset and stays in the room's history;
+//   - offsets never go backwards, and no member sees two messages under one: after
+//     a loss the room skips Leap offsets, more than may have been given out
+//     unseen, which leaves a gap that nothing fills;
+//   - what one node puts back is there before another says something new: for a
+//     moment after a loss, Config.Settle, messages wait.
+//
+// A room that was dropped refuses messages for GoneFor.
 //
 // The package checks shape and size. That text is clean (no control characters,
 // graphemes counted) and that the sender may write is for the caller.
@@ -16,6 +30,7 @@ package chat
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -50,6 +65,16 @@ type Config struct {
 	Store      Store                 // required
 	Timeout    time.Duration         // for one call, beyond which it is unavailable; 5 s
 	Registerer prometheus.Registerer // nil: not registered
+
+	// Follows says whether members of the room are on this node: what its newest
+	// messages are is remembered then. It must not block. nil: of none.
+	Follows func(protocol.RoomID) bool
+	// Check is how often Tend asks the store whether it has lost something; 1 s.
+	Check time.Duration
+	// Settle is how long messages wait after a loss, for what other nodes put
+	// back, longer than Check; 1.5 s.
+	Settle time.Duration
+	Logger *slog.Logger // nil: discard
 }
 
 // Log takes and returns messages. It is safe for concurrent use. Errors are
@@ -58,6 +83,7 @@ type Config struct {
 type Log struct {
 	cfg     Config
 	metrics *metrics
+	tails   *tails
 }
 
 // New makes a Log.
@@ -65,28 +91,34 @@ func New(cfg Config) (*Log, error) {
 	if cfg.Store == nil {
 		return nil, errors.New("chat: Config.Store is missing")
 	}
-	if cfg.Timeout < 0 {
-		return nil, errors.New("chat: Config.Timeout is negative")
+	for d, def := range map[*time.Duration]time.Duration{&cfg.Timeout: 5 * time.Second, &cfg.Check: time.Second, &cfg.Settle: 1500 * time.Millisecond} {
+		if *d < 0 {
+			return nil, errors.New("chat: a duration of Config is negative")
+		}
+		if *d == 0 {
+			*d = def
+		}
 	}
-	if cfg.Timeout == 0 {
-		cfg.Timeout = 5 * time.Second
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Log{cfg: cfg, metrics: newMetrics(cfg.Registerer)}, nil
+	return &Log{cfg: cfg, metrics: newMetrics(cfg.Registerer),
+		tails: &tails{follows: cfg.Follows, settle: cfg.Settle, rooms: map[protocol.RoomID]*tail{}}}, nil
 }
 
 // Send stores the message in the room and returns it with its Off and At. Of m
 // the caller gives From, User, Name, CID and Text. If the member sent this CID
 // before and the message is still kept, that one is returned and dup is true.
-// Errors: bad_request, too_large, unavailable.
+// Errors: bad_request, too_large, unavailable; forbidden of a room that is over.
 func (l *Log) Send(ctx context.Context, room protocol.RoomID, m Message) (sent Message, dup bool, err error) {
 	m.Room, m.Off, m.At = room, 0, time.Now().UnixMilli()
 	if err = check(m); err == nil {
 		ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
 		defer cancel()
-		sent, dup, err = l.cfg.Store.Append(ctx, m)
+		sent, dup, err = l.append(ctx, m)
 		if seeded.ChatAgain.Hit() {
 			m.CID += "-again"
-			sent, dup, err = l.cfg.Store.Append(ctx, m)
+			sent, dup, err = l.append(ctx, m)
 		}
 		if seeded.ChatForgotten.Hit() {
 			_ = l.cfg.Store.Drop(ctx, room)
@@ -129,14 +161,15 @@ func isWord(s string) bool {
 // after that offset, the oldest of them; with Before those before it, the newest
 // of them; with neither the newest. More says whether the page ends early: with
 // Since that newer ones are there, else that older ones are. A room without
-// messages has Off 0. Errors: bad_request, unavailable.
+// messages has Off 0. Errors: bad_request, unavailable; forbidden of a room that is
+// over.
 func (l *Log) History(ctx context.Context, room protocol.RoomID, q protocol.ChatQuery) (protocol.ChatHistory, error) {
 	query, err := parse(room, q)
 	var page Page
 	if err == nil {
 		ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
 		defer cancel()
-		page, err = l.cfg.Store.Page(ctx, room, query)
+		page, err = l.page(ctx, room, query)
 	}
 	l.metrics.read(err)
 	if err != nil {
@@ -195,13 +228,15 @@ func (l *Log) Touch(ctx context.Context, rooms []protocol.RoomID) error {
 	return l.cfg.Store.Touch(ctx, words(rooms))
 }
 
-// Drop removes all messages of the room, whose id must not be used again.
+// Drop removes all messages of the room, whose id must not be used again. For
+// GoneFor it refuses messages.
 func (l *Log) Drop(ctx context.Context, room protocol.RoomID) error {
 	if !isWord(string(room)) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
 	defer cancel()
+	l.tails.forget(room)
 	return l.cfg.Store.Drop(ctx, room)
 }
 

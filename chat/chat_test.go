@@ -26,7 +26,16 @@ func memory(t testing.TB, keep chat.Retention) chat.Store {
 	return s
 }
 
-func TestMemory(t *testing.T) { storetest.Run(t, memory) }
+func TestMemory(t *testing.T) {
+	storetest.Run(t, memory)
+	storetest.RunLosses(t, func(t testing.TB) (chat.Store, func() func(bool)) {
+		s, err := chat.NewMemory(chat.Retention{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, s.Save
+	})
+}
 
 func TestRefused(t *testing.T) {
 	reg := prometheus.NewRegistry()

@@ -2,17 +2,21 @@ package chat
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
 	"sort"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/rondo-chat/rondo/protocol"
 )
 
-// Memory is a Store in the memory of one process.
+// Memory is a Store in the memory of one process. Each is a generation of its
+// own.
 type Memory struct {
 	keep Retention
+	gen  string
 
 	mu    sync.Mutex
 	rooms map[protocol.RoomID]*thread
@@ -26,6 +30,9 @@ type thread struct {
 	last     uint64
 	at       int64
 	bytes    int
+	gen      string // it was written in last
+	epoch    string
+	gone     bool
 	expires  time.Time
 }
 
@@ -40,44 +47,112 @@ func NewMemory(keep Retention) (*Memory, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Memory{keep: keep, rooms: map[protocol.RoomID]*thread{}}, nil
+	return &Memory{keep: keep, gen: draw(), rooms: map[protocol.RoomID]*thread{}}, nil
 }
 
 var _ Store = (*Memory)(nil)
 
+// draw draws the name of a generation or epoch.
+func draw() string { return strconv.FormatUint(rand.Uint64(), 36) }
+
 // Append implements Store.
-func (s *Memory) Append(_ context.Context, m Message) (Message, bool, error) {
+func (s *Memory) Append(_ context.Context, m Message, known Mark) (Appended, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	s.purgeLocked(now)
 	t := s.threadLocked(m.Room, now)
-	if t == nil {
-		t = &thread{byCID: map[origin]uint64{}}
-		s.rooms[m.Room] = t
+	if t != nil && t.gone {
+		return Appended{}, ErrGone()
 	}
+	if t != nil {
+		if off, ok := t.byCID[origin{m.From, m.CID}]; ok {
+			t.expires = now.Add(s.keep.TTL)
+			return Appended{Message: t.messages[t.index(off)], Dup: true}, nil
+		}
+	}
+	if s.behind(t, known) {
+		return Appended{Behind: true}, nil
+	}
+	t = s.makeLocked(m.Room, t)
 	t.expires = now.Add(s.keep.TTL)
-	if off, ok := t.byCID[origin{m.From, m.CID}]; ok {
-		return t.messages[t.index(off)], true, nil
-	}
-	return t.append(m, s.keep), false, nil
-}
-
-func (t *thread) append(m Message, keep Retention) Message {
 	t.last++
 	t.at = max(t.at, m.At)
 	m.Off, m.At = t.last, t.at
-	t.messages = append(t.messages, m)
-	t.byCID[origin{m.From, m.CID}] = m.Off
+	t.insert(len(t.messages), m)
+	t.trim(s.keep)
+	return Appended{Message: m, Mark: t.mark()}, nil
+}
+
+// behind reports whether the caller knows of what is not in the thread, or may.
+func (s *Memory) behind(t *thread, known Mark) bool {
+	if known.Gen != "" && known.Gen != s.gen {
+		return true
+	}
+	if t == nil {
+		return known.Last > 0
+	}
+	return t.last < known.Last || t.gen != s.gen || known.Epoch != "" && known.Epoch != t.epoch
+}
+
+func (t *thread) mark() Mark { return Mark{Last: t.last, Gen: t.gen, Epoch: t.epoch} }
+
+// Restore implements Store.
+func (s *Memory) Restore(_ context.Context, room protocol.RoomID, lost []Message, known Mark) (Mark, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	t := s.threadLocked(room, now)
+	if t != nil && t.gone {
+		return Mark{}, ErrGone()
+	}
+	leap := t == nil || t.last < known.Last || t.gen != s.gen
+	t = s.makeLocked(room, t)
+	t.expires = now.Add(s.keep.TTL)
+	t.last = max(t.last, known.Last)
+	for _, m := range lost {
+		t.last, t.at = max(t.last, m.Off), max(t.at, m.At)
+		i := t.index(m.Off)
+		if i == len(t.messages) || t.messages[i].Off != m.Off {
+			t.insert(i, m)
+		}
+	}
+	t.trim(s.keep)
+	if leap {
+		t.last, t.gen, t.epoch = t.last+Leap, s.gen, draw()
+	}
+	return t.mark(), nil
+}
+
+func (s *Memory) makeLocked(room protocol.RoomID, t *thread) *thread {
+	if t == nil {
+		t = &thread{byCID: map[origin]uint64{}, gen: s.gen, epoch: draw()}
+		s.rooms[room] = t
+	}
+	return t
+}
+
+// insert puts m before the i-th message. A retry is answered with the message
+// that was there first.
+func (t *thread) insert(i int, m Message) {
+	t.messages = slices.Insert(t.messages, i, m)
 	t.bytes += m.Weight()
+	if _, ok := t.byCID[origin{m.From, m.CID}]; !ok {
+		t.byCID[origin{m.From, m.CID}] = m.Off
+	}
+}
+
+// trim lets the oldest messages go that are too many.
+func (t *thread) trim(keep Retention) {
 	for len(t.messages) > 1 && (len(t.messages) > keep.Messages || t.bytes > keep.Bytes) {
 		old := &t.messages[0]
-		delete(t.byCID, origin{old.From, old.CID})
+		if from := (origin{old.From, old.CID}); t.byCID[from] == old.Off {
+			delete(t.byCID, from)
+		}
 		t.bytes -= old.Weight()
 		*old = Message{}
 		t.messages = t.messages[1:]
 	}
-	return m
 }
 
 // index returns where the first message with an offset of at least off is.
@@ -90,8 +165,11 @@ func (s *Memory) Page(_ context.Context, room protocol.RoomID, q Query) (Page, e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.threadLocked(room, time.Now())
-	if t == nil {
-		return Page{}, nil
+	switch {
+	case t == nil:
+		return Page{Mark: Mark{Gen: s.gen}}, nil
+	case t.gone:
+		return Page{}, ErrGone()
 	}
 	from, to := 0, len(t.messages)
 	if q.Forward {
@@ -99,7 +177,7 @@ func (s *Memory) Page(_ context.Context, room protocol.RoomID, q Query) (Page, e
 	} else if q.Before != 0 {
 		to = t.index(q.Before)
 	}
-	page := Page{Last: t.last, More: to-from > q.Limit}
+	page := Page{Mark: t.mark(), More: to-from > q.Limit}
 	if page.More && q.Forward {
 		to = from + q.Limit
 	} else if page.More {
@@ -109,13 +187,27 @@ func (s *Memory) Page(_ context.Context, room protocol.RoomID, q Query) (Page, e
 	return page, nil
 }
 
+// Marks implements Store.
+func (s *Memory) Marks(_ context.Context, rooms []protocol.RoomID) ([]Mark, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	marks := make([]Mark, len(rooms))
+	for i, id := range rooms {
+		if t := s.threadLocked(id, now); t != nil {
+			marks[i] = t.mark()
+		}
+	}
+	return marks, nil
+}
+
 // Touch implements Store.
 func (s *Memory) Touch(_ context.Context, rooms []protocol.RoomID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	for _, id := range rooms {
-		if t := s.threadLocked(id, now); t != nil {
+		if t := s.threadLocked(id, now); t != nil && !t.gone {
 			t.expires = now.Add(s.keep.TTL)
 		}
 	}
@@ -126,7 +218,7 @@ func (s *Memory) Touch(_ context.Context, rooms []protocol.RoomID) error {
 func (s *Memory) Drop(_ context.Context, room protocol.RoomID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.rooms, room)
+	s.rooms[room] = &thread{gone: true, expires: time.Now().Add(GoneFor)}
 	return nil
 }
 
@@ -145,7 +237,7 @@ func (s *Memory) purgeLocked(now time.Time) {
 	if now.Before(s.purge) {
 		return
 	}
-	s.purge = now.Add(s.keep.TTL / 24)
+	s.purge = now.Add(min(s.keep.TTL/24, GoneFor))
 	for id, t := range s.rooms {
 		if !now.Before(t.expires) {
 			delete(s.rooms, id)

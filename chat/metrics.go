@@ -10,6 +10,7 @@ import (
 type metrics struct {
 	sendsTotal *prometheus.CounterVec
 	readsTotal *prometheus.CounterVec
+	restores   *prometheus.CounterVec
 	bytes      prometheus.Histogram
 }
 
@@ -23,6 +24,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "rondo_chat_reads_total",
 			Help: "Pages of history asked for. result: ok, refused or failed.",
 		}, []string{"result"}),
+		restores: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rondo_chat_restores_total",
+			Help: "Times that what this node remembers of a room was put back into the store. result: ok, refused (the room is over) or failed.",
+		}, []string{"result"}),
 		bytes: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "rondo_chat_text_bytes",
 			Help:    "Size of stored messages' text in bytes.",
@@ -35,8 +40,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for _, result := range []string{"ok", "refused", "failed"} {
 		m.readsTotal.WithLabelValues(result)
 	}
+	for _, result := range []string{"ok", "refused", "failed"} {
+		m.restores.WithLabelValues(result)
+	}
 	if reg != nil {
-		reg.MustRegister(m.sendsTotal, m.readsTotal, m.bytes)
+		reg.MustRegister(m.sendsTotal, m.readsTotal, m.restores, m.bytes)
 	}
 	return m
 }
@@ -52,13 +60,15 @@ func (m *metrics) sent(msg Message, dup bool, err error) {
 	m.sendsTotal.WithLabelValues(result).Inc()
 }
 
+func (m *metrics) restored(err error) { m.restores.WithLabelValues(resultOf(err, "ok")).Inc() }
+
 func (m *metrics) read(err error) { m.readsTotal.WithLabelValues(resultOf(err, "ok")).Inc() }
 
 func resultOf(err error, ok string) string {
 	switch protocol.CodeOf(err) {
 	case "":
 		return ok
-	case protocol.CodeBadRequest, protocol.CodeTooLarge:
+	case protocol.CodeBadRequest, protocol.CodeTooLarge, protocol.CodeForbidden:
 		return "refused"
 	}
 	return "failed"

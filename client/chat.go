@@ -1,7 +1,9 @@
 package client
 
 import (
+	"cmp"
 	"encoding/json"
+	"slices"
 
 	"github.com/rondo-chat/rondo/protocol"
 )
@@ -89,10 +91,12 @@ func (c *Client) chatFetched(room protocol.RoomID, d json.RawMessage, err error)
 	c.chatRelease()
 }
 
-// chatRelease delivers what waited for the gap.
+// chatRelease delivers what waited for the gap, which nodes may have told in
+// another order.
 func (c *Client) chatRelease() {
 	held := c.chat.held
 	c.chat.held, c.chat.fetching = nil, false
+	slices.SortFunc(held, func(a, b protocol.ChatMessage) int { return cmp.Compare(a.Off, b.Off) })
 	for _, m := range held {
 		c.chatDeliver(m)
 	}

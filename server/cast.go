@@ -241,6 +241,7 @@ func (s *Server) receiveRoom(m bus.Message) {
 		s.log.Warn("message from node dropped", "from", m.From, "err", err)
 		return
 	}
+	s.remember(h, d)
 	s.deliverCast(h, d)
 }
 
@@ -250,6 +251,7 @@ func (s *Server) receiveSignal(m bus.Message) {
 		s.log.Warn("message from node dropped", "from", m.From, "err", err)
 		return
 	}
+	s.remember(h, d)
 	s.deliverOne(h, d)
 }
 

@@ -61,6 +61,21 @@ func (s *Server) chatSend(ctx context.Context, sess *signaling.Session, m *proto
 	return protocol.ChatSent{Off: sent.Off, At: sent.At}, nil
 }
 
+// remember keeps what another node tells of a room in which somebody sits here,
+// for the case that the stores lose it.
+func (s *Server) remember(h castHead, d []byte) {
+	if h.Type != protocol.TypeChat || !s.seats.has(h.Room) {
+		return
+	}
+	m := chat.Message{Room: h.Room}
+	if err := json.Unmarshal(d, &m.ChatMessage); err != nil {
+		s.log.Warn("chat of another node not remembered", "err", err)
+		return
+	}
+	m.User = s.seats.user(h.Room, m.From)
+	s.chat.Saw(m)
+}
+
 func (s *Server) chatHistory(ctx context.Context, sess *signaling.Session, m *protocol.Message) (any, error) {
 	if _, _, err := s.inRoom(sess, m.Room); err != nil {
 		return nil, err

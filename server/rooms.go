@@ -105,7 +105,10 @@ func (s *Server) roomState(ctx context.Context, id protocol.SessionID) (*protoco
 		return nil, nil
 	}
 	history, err := s.chat.History(ctx, room.ID, protocol.ChatQuery{Limit: historyOnJoin})
-	if err != nil {
+	switch {
+	case protocol.CodeOf(err) == protocol.CodeForbidden: // it is over; the news of that is on its way
+		history = protocol.ChatHistory{Messages: []protocol.ChatMessage{}}
+	case err != nil:
 		return nil, err
 	}
 	state := &protocol.RoomState{
@@ -190,7 +193,12 @@ func (s *Server) matchEnded(ctx context.Context, room rooms.Room) {
 	if len(room.Members) == 2 {
 		s.matcher.Parted(room.Members[0].User, room.Members[1].User)
 	}
-	if err := s.chat.Drop(ctx, room.ID); err != nil {
+	s.dropChat(ctx, room.ID)
+}
+
+// dropChat ends the chat of a call: what is said there from now on is refused.
+func (s *Server) dropChat(ctx context.Context, id protocol.RoomID) {
+	if err := s.chat.Drop(ctx, id); err != nil {
 		s.log.Warn("chat of an ended call not dropped; it expires", "err", err)
 	}
 }
@@ -235,6 +243,9 @@ func (s *Server) setAway(ctx context.Context, id protocol.SessionID, away, fresh
 // removed is called on one node when a sweep took members of a dead node, or a
 // whole room, out of the registry.
 func (s *Server) removed(room rooms.Room, gone []rooms.Member, _ rooms.Reason) {
+	if room.Kind == rooms.Matched && len(gone) > 0 {
+		s.background(func(ctx context.Context) { s.dropChat(ctx, room.ID) })
+	}
 	for _, m := range gone {
 		s.cast(without(room, m.ID), castHead{Type: protocol.TypePeerLeft, Class: signaling.MustDeliver, Except: m.ID,
 			Snapshot: &room, Ends: room.Kind == rooms.Matched}, protocol.PeerLeft{Peer: m.ID, Reason: protocol.LeaveLost})

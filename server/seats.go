@@ -146,6 +146,27 @@ func (s *seats) sits(id protocol.SessionID, room protocol.RoomID) bool {
 	return ok && st.room == room
 }
 
+// has reports whether a local session sits in room.
+func (s *seats) has(room protocol.RoomID) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.rooms[room] != nil
+}
+
+// user returns who the member of a room with a local session is; "": not known.
+func (s *seats) user(room protocol.RoomID, id protocol.MemberID) protocol.UserID {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if lr := s.rooms[room]; lr != nil {
+		for _, m := range lr.snapshot.Members {
+			if m.ID == id {
+				return m.User
+			}
+		}
+	}
+	return ""
+}
+
 // locals returns the local sessions of a room except the member except, and
 // those that their former node sees to.
 func (s *seats) locals(room protocol.RoomID, except protocol.MemberID, elsewhere []protocol.SessionID) []protocol.SessionID {

@@ -127,7 +127,7 @@ func (s *Server) build() (err error) {
 		Removed: s.removed, Holds: func(seat rooms.Seat) bool { return s.seats.sits(seat.Session, seat.Room) }, Kept: s.keepChat, Logger: s.log, Registerer: reg}); err != nil {
 		return fmt.Errorf("rooms: %w", err)
 	}
-	if s.chat, err = chat.New(chat.Config{Store: s.cfg.Chat, Registerer: reg}); err != nil {
+	if s.chat, err = chat.New(chat.Config{Store: s.cfg.Chat, Follows: s.seats.has, Logger: s.log, Registerer: reg}); err != nil {
 		return fmt.Errorf("chat: %w", err)
 	}
 	if s.matcher, err = matchmaking.New(matchmaking.Config{Node: s.node, Queue: s.cfg.Queue, Relations: s.cfg.Relations,
@@ -192,6 +192,7 @@ func (s *Server) Start(ctx context.Context) error {
 		return fmt.Errorf("matchmaking: %w", err)
 	}
 	s.work.Go(s.tellCensus)
+	s.work.Go(func() { s.chat.Tend(s.life) })
 	return nil
 }
 

@@ -12,7 +12,7 @@ func FuzzEntry(f *testing.F) {
 		if err == nil && s[0] == '-' {
 			t.Errorf("%q is message %+v", s, m)
 		}
-		_, _ = parsePage([]any{int64(1), int64(0), s})
-		_, _, _ = parseAppend([]any{int64(0), s})
+		_, _ = parsePage([]any{int64(1), int64(0), "gen", "epoch", s})
+		_, _ = parseAppend([]any{int64(0), s, "gen", "epoch"})
 	})
 }

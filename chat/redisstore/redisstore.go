@@ -3,10 +3,12 @@
 // check are one step:
 //
 //	chat:{<room>}:room  HASH  the counter, and the offset of each client id kept
-//	chat:{<room>}:list  LIST  the messages kept, oldest first
+//	chat:{<room>}:log   ZSET  the messages kept, by offset
 //
 // It keeps the newest messages of living rooms, each key with a time to live. It
-// is no record: what Redis loses is lost.
+// is no record: Redis may lose them, and the nodes put them back. A generation is
+// a replication id: Redis draws a new one when it starts, and when a replica
+// takes over.
 package redisstore
 
 import (
@@ -15,6 +17,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 
@@ -28,8 +31,14 @@ import (
 //go:embed append.lua
 var appendLua string
 
+//go:embed restore.lua
+var restoreLua string
+
 //go:embed page.lua
 var pageLua string
+
+//go:embed drop.lua
+var dropLua string
 
 // maxBound is the largest offset that a script can count with.
 const maxBound = 1 << 53
@@ -42,8 +51,8 @@ type Config struct {
 
 // Store is a chat.Store.
 type Store struct {
-	cfg          Config
-	append, page *redis.Script
+	cfg                         Config
+	append, restore, page, drop *redis.Script
 }
 
 var _ chat.Store = (*Store)(nil)
@@ -58,45 +67,89 @@ func New(cfg Config) (*Store, error) {
 		return nil, err
 	}
 	cfg.Keep = keep
-	return &Store{cfg: cfg, append: redis.NewScript(appendLua), page: redis.NewScript(pageLua)}, nil
+	return &Store{cfg: cfg, append: redis.NewScript(appendLua), restore: redis.NewScript(restoreLua),
+		page: redis.NewScript(pageLua), drop: redis.NewScript(dropLua)}, nil
 }
 
 func (s *Store) keys(room protocol.RoomID) []string {
 	base := s.cfg.Prefix + "chat:{" + string(room) + "}:"
-	return []string{base + "room", base + "list"}
+	return []string{base + "room", base + "log"}
 }
 
 // Append implements chat.Store.
-func (s *Store) Append(ctx context.Context, m chat.Message) (chat.Message, bool, error) {
+func (s *Store) Append(ctx context.Context, m chat.Message, known chat.Mark) (chat.Appended, error) {
 	body, err := json.Marshal(m)
 	if err != nil {
-		return chat.Message{}, false, fmt.Errorf("chat/redisstore: %w", err)
+		return chat.Appended{}, fmt.Errorf("chat/redisstore: %w", err)
 	}
 	ctx, cancel := s.cfg.Deadline(ctx)
 	defer cancel()
 	k := s.cfg.Keep
-	answer, err := s.append.Run(ctx, s.cfg.Client, s.keys(m.Room), string(m.From)+"/"+m.CID, m.At, m.Weight(), body,
-		k.Messages, k.Bytes, k.TTL.Milliseconds()).Slice()
+	answer, err := s.append.Run(ctx, s.cfg.Client, s.keys(m.Room), origin(&m), m.At, m.Weight(), body,
+		k.Messages, k.Bytes, k.TTL.Milliseconds(), min(known.Last, maxBound), known.Gen, known.Epoch, draw()).Slice()
 	if err != nil {
-		return chat.Message{}, false, rediscall.Error(err)
+		return chat.Appended{}, rediscall.Error(err)
 	}
-	dup, text, err := parseAppend(answer)
-	if err != nil {
-		return chat.Message{}, false, err
-	}
-	stored, err := parseEntry(text)
-	return stored, dup, err
+	return parseAppend(answer)
 }
 
-func parseAppend(answer []any) (dup bool, entry string, err error) {
-	if len(answer) == 2 {
-		n, ok := answer[0].(int64)
-		e, isText := answer[1].(string)
-		if ok && isText {
-			return n == 1, e, nil
+func origin(m *chat.Message) string { return string(m.From) + "/" + m.CID }
+
+func parseAppend(answer []any) (chat.Appended, error) {
+	bad := errors.New("chat/redisstore: append.lua gave an unexpected answer")
+	if len(answer) == 0 {
+		return chat.Appended{}, bad
+	}
+	switch what, _ := answer[0].(int64); {
+	case len(answer) == 1 && what == 2:
+		return chat.Appended{Behind: true}, nil
+	case len(answer) == 1 && what == 3:
+		return chat.Appended{}, chat.ErrGone()
+	case len(answer) == 2 && what == 1:
+		m, err := parseEntry(word(answer[1]))
+		return chat.Appended{Message: m, Dup: true}, err
+	case len(answer) == 4 && what == 0:
+		m, err := parseEntry(word(answer[1]))
+		return chat.Appended{Message: m, Mark: chat.Mark{Last: m.Off, Gen: word(answer[2]), Epoch: word(answer[3])}}, err
+	}
+	return chat.Appended{}, bad
+}
+
+// word returns a string, or "" for what is none.
+func word(a any) string {
+	s, _ := a.(string)
+	return s
+}
+
+// draw draws the name of an epoch.
+func draw() string { return strconv.FormatUint(rand.Uint64(), 36) }
+
+// Restore implements chat.Store.
+func (s *Store) Restore(ctx context.Context, room protocol.RoomID, lost []chat.Message, known chat.Mark) (chat.Mark, error) {
+	k := s.cfg.Keep
+	args := []any{min(known.Last, maxBound), chat.Leap, k.Messages, k.Bytes, k.TTL.Milliseconds(), draw()}
+	for _, m := range lost {
+		body, err := json.Marshal(m)
+		if err != nil {
+			return chat.Mark{}, fmt.Errorf("chat/redisstore: %w", err)
+		}
+		args = append(args, min(m.Off, maxBound), m.At, m.Weight(), origin(&m), body)
+	}
+	ctx, cancel := s.cfg.Deadline(ctx)
+	defer cancel()
+	answer, err := s.restore.Run(ctx, s.cfg.Client, s.keys(room), args...).Slice()
+	if err != nil {
+		return chat.Mark{}, rediscall.Error(err)
+	}
+	if len(answer) == 0 {
+		return chat.Mark{}, chat.ErrGone()
+	}
+	if len(answer) == 3 {
+		if last, ok := answer[0].(int64); ok && last >= 0 {
+			return chat.Mark{Last: uint64(last), Gen: word(answer[1]), Epoch: word(answer[2])}, nil
 		}
 	}
-	return false, "", errors.New("chat/redisstore: append.lua gave an unexpected answer")
+	return chat.Mark{}, errors.New("chat/redisstore: restore.lua gave an unexpected answer")
 }
 
 // parseEntry reads "<offset>\n<at>\n<weight>\n<member>/<cid>\n<message>".
@@ -134,7 +187,10 @@ func (s *Store) Page(ctx context.Context, room protocol.RoomID, q chat.Query) (c
 
 func parsePage(answer []any) (chat.Page, error) {
 	bad := errors.New("chat/redisstore: page.lua gave an unexpected answer")
-	if len(answer) < 2 {
+	if len(answer) == 0 {
+		return chat.Page{}, chat.ErrGone()
+	}
+	if len(answer) < 4 {
 		return chat.Page{}, bad
 	}
 	last, ok1 := answer[0].(int64)
@@ -142,8 +198,9 @@ func parsePage(answer []any) (chat.Page, error) {
 	if !ok1 || !ok2 || last < 0 {
 		return chat.Page{}, bad
 	}
-	page := chat.Page{Last: uint64(last), More: more == 1, Messages: make([]chat.Message, 0, len(answer)-2)}
-	for _, a := range answer[2:] {
+	page := chat.Page{Mark: chat.Mark{Last: uint64(last), Gen: word(answer[2]), Epoch: word(answer[3])},
+		More: more == 1, Messages: make([]chat.Message, 0, len(answer)-4)}
+	for _, a := range answer[4:] {
 		entry, ok := a.(string)
 		if !ok {
 			return chat.Page{}, bad
@@ -155,6 +212,34 @@ func parsePage(answer []any) (chat.Page, error) {
 		page.Messages = append(page.Messages, m)
 	}
 	return page, nil
+}
+
+// Marks implements chat.Store.
+func (s *Store) Marks(ctx context.Context, rooms []protocol.RoomID) ([]chat.Mark, error) {
+	if len(rooms) == 0 {
+		return nil, nil
+	}
+	ctx, cancel := s.cfg.Deadline(ctx)
+	defer cancel()
+	p := s.cfg.Client.Pipeline()
+	answers := make([]*redis.SliceCmd, len(rooms))
+	for i, room := range rooms {
+		answers[i] = p.HMGet(ctx, s.keys(room)[0], "last", "gen", "epoch")
+	}
+	if _, err := p.Exec(ctx); err != nil {
+		return nil, rediscall.Error(err)
+	}
+	marks := make([]chat.Mark, len(rooms))
+	for i, a := range answers {
+		if last, ok := a.Val()[0].(string); ok {
+			n, err := strconv.ParseUint(last, 10, 64)
+			if err != nil {
+				return nil, fmt.Errorf("chat/redisstore: a stored counter is damaged: %w", err)
+			}
+			marks[i] = chat.Mark{Last: n, Gen: word(a.Val()[1]), Epoch: word(a.Val()[2])}
+		}
+	}
+	return marks, nil
 }
 
 // Touch implements chat.Store.
@@ -178,5 +263,5 @@ func (s *Store) Touch(ctx context.Context, rooms []protocol.RoomID) error {
 func (s *Store) Drop(ctx context.Context, room protocol.RoomID) error {
 	ctx, cancel := s.cfg.Deadline(ctx)
 	defer cancel()
-	return rediscall.Error(s.cfg.Client.Unlink(ctx, s.keys(room)...).Err())
+	return rediscall.Error(s.drop.Run(ctx, s.cfg.Client, s.keys(room), chat.GoneFor.Milliseconds()).Err())
 }

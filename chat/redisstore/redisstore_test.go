@@ -41,8 +41,48 @@ func TestSingle(t *testing.T) {
 	server := testenv.Redis(t)
 	client := redis.NewClient(&redis.Options{Addr: server.Addr})
 	t.Cleanup(func() { _ = client.Close() })
-	storetest.Run(t, opener(client))
+	open := opener(client)
+	storetest.Run(t, open)
+	storetest.RunLosses(t, func(t testing.TB) (chat.Store, func() func(bool)) {
+		return open(t, chat.Retention{}), func() func(bool) { return save(t, server, client) }
+	})
 	everyKeyExpires(t, client)
+}
+
+// save returns a function that brings Redis back to what it holds now; if fresh,
+// it is another server then as far as one can see, as after a fail-over.
+func save(t testing.TB, server *testenv.RedisServer, client redis.UniversalClient) func(fresh bool) {
+	t.Helper()
+	ctx := t.Context()
+	keys, err := client.Keys(ctx, "*").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved := map[string]string{}
+	for _, key := range keys {
+		if saved[key], err = client.Dump(ctx, key).Result(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return func(fresh bool) {
+		t.Helper()
+		if err := client.FlushAll(ctx).Err(); err != nil {
+			t.Fatal(err)
+		}
+		for key, text := range saved {
+			if err := client.Restore(ctx, key, time.Hour, text).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !fresh {
+			return
+		}
+		for _, args := range [][]string{{"REPLICAOF", "127.0.0.1", "1"}, {"REPLICAOF", "NO", "ONE"}} {
+			if answer, err := server.Do(args...); err != nil || answer != "OK" {
+				t.Fatal(args, answer, err)
+			}
+		}
+	}
 }
 
 func TestCluster(t *testing.T) {
@@ -119,7 +159,7 @@ func TestHalfLost(t *testing.T) {
 	server := testenv.Redis(t)
 	client := redis.NewClient(&redis.Options{Addr: server.Addr})
 	t.Cleanup(func() { _ = client.Close() })
-	for _, key := range []string{"room", "list"} {
+	for _, key := range []string{"room", "log"} {
 		s := newStore(t, client, key+":", chat.Retention{})
 		l := newLog(t, s)
 		for i := range 5 {
@@ -161,10 +201,10 @@ func TestBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n, err := client.HLen(t.Context(), "p:chat:{r}:room").Result(); n != 13 || err != nil {
-		t.Errorf("%d fields, %v, want 10 client ids and 3 counters", n, err)
+	if n, err := client.HLen(t.Context(), "p:chat:{r}:room").Result(); n != 15 || err != nil {
+		t.Errorf("%d fields, %v, want 10 client ids, 3 counters, generation and epoch", n, err)
 	}
-	if n, err := client.LLen(t.Context(), "p:chat:{r}:list").Result(); n != 10 || err != nil {
+	if n, err := client.ZCard(t.Context(), "p:chat:{r}:log").Result(); n != 10 || err != nil {
 		t.Errorf("%d messages, %v", n, err)
 	}
 }
@@ -178,8 +218,10 @@ func TestForeign(t *testing.T) {
 	if err := client.HSet(t.Context(), "p:chat:{r}:room", "last", "3").Err(); err != nil {
 		t.Fatal(err)
 	}
-	if err := client.RPush(t.Context(), "p:chat:{r}:list", "a", "1\n2\n3\n4\n{", "x\n2\n3\n4\n{}").Err(); err != nil {
-		t.Fatal(err)
+	for i, entry := range []string{"a", "1\n2\n3\n4\n{", "x\n2\n3\n4\n{}"} {
+		if err := client.ZAdd(t.Context(), "p:chat:{r}:log", redis.Z{Score: float64(i + 1), Member: entry}).Err(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, before := range []uint64{0, 3, 2} {
 		if h, err := l.History(t.Context(), "r", protocol.ChatQuery{Before: before, Limit: 1}); err == nil {

@@ -29,6 +29,9 @@ func Run(t *testing.T, open func(testing.TB, chat.Retention) chat.Store) {
 		{"Text", testText},
 		{"Concurrent", testConcurrent},
 		{"RandomPlans", testRandomPlans},
+		{"Behind", testBehind},
+		{"Union", testUnion},
+		{"Gone", testGone},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open) })
@@ -94,7 +97,8 @@ func testAppend(t *testing.T, open func(testing.TB, chat.Retention) chat.Store) 
 	for i := range at {
 		m := message("1", "c"+strconv.Itoa(i), "text")
 		m.Room, m.At = "r", at[i]
-		got, dup, err := s.Append(t.Context(), m)
+		a, err := s.Append(t.Context(), m, chat.Mark{})
+		got, dup := a.Message, a.Dup
 		m.Off, m.At = uint64(i+1), want[i]
 		if err != nil || dup || got != m {
 			t.Fatalf("Append = %+v, %v, %v, want %+v", got, dup, err, m)
@@ -102,17 +106,18 @@ func testAppend(t *testing.T, open func(testing.TB, chat.Retention) chat.Store) 
 	}
 	again := message("1", "c1", "another text")
 	again.Room, again.At = "r", 9000
-	got, dup, err := s.Append(t.Context(), again)
+	a, err := s.Append(t.Context(), again, chat.Mark{})
+	got, dup := a.Message, a.Dup
 	if err != nil || !dup || got.Off != 2 || got.Text != "text" || got.At != 3000 || got.User != "g_1" || got.Room != "r" {
 		t.Fatalf("a retry gave %+v, %v, %v", got, dup, err)
 	}
 	again.From = "2" // the same cid of another member is another message
-	if got, dup, err = s.Append(t.Context(), again); err != nil || dup || got.Off != 5 {
-		t.Fatalf("another member's cid gave %+v, %v, %v", got, dup, err)
+	if a, err = s.Append(t.Context(), again, chat.Mark{}); err != nil || a.Dup || a.Message.Off != 5 {
+		t.Fatalf("another member's cid gave %+v, %v", a, err)
 	}
 	again.Room = "q"
-	if got, dup, err = s.Append(t.Context(), again); err != nil || dup || got.Off != 1 {
-		t.Fatalf("another room gave %+v, %v, %v", got, dup, err)
+	if a, err = s.Append(t.Context(), again, chat.Mark{}); err != nil || a.Dup || a.Message.Off != 1 {
+		t.Fatalf("another room gave %+v, %v", a, err)
 	}
 }
 
@@ -217,8 +222,8 @@ func testDrop(t *testing.T, open func(testing.TB, chat.Retention) chat.Store) {
 	if err := l.Touch(t.Context(), []protocol.RoomID{"r"}); err != nil {
 		t.Fatal(err)
 	}
-	if got := offs(history(t, l, "r", protocol.ChatQuery{})); got != "none/0" {
-		t.Fatalf("a dropped room: %s", got)
+	if h, err := l.History(t.Context(), "r", protocol.ChatQuery{}); protocol.CodeOf(err) != protocol.CodeForbidden {
+		t.Fatalf("a dropped room: %+v, %v", h, err)
 	}
 	if got := offs(history(t, l, "q", protocol.ChatQuery{})); got != "1-1/1" {
 		t.Fatalf("the other room: %s", got)
@@ -322,10 +327,10 @@ func testRandomPlans(t *testing.T, open func(testing.TB, chat.Retention) chat.St
 		rnd := rand.New(rand.NewPCG(seed, 2))
 		keep := chat.Retention{Messages: 1 + rnd.IntN(8), Bytes: 200 + rnd.IntN(2000)}
 		l := newLog(t, open(t, keep))
-		models := map[protocol.RoomID]*model{"r": {}, "q": {}}
+		names, models := [2]protocol.RoomID{"r", "q"}, [2]*model{{}, {}}
 		for step := range 150 {
-			room := []protocol.RoomID{"r", "q"}[rnd.IntN(2)]
-			m := models[room]
+			i := rnd.IntN(2)
+			room, m := names[i], models[i]
 			switch what := rnd.IntN(20); {
 			case what < 12:
 				msg := message(strconv.Itoa(1+rnd.IntN(2)), "c"+strconv.Itoa(rnd.IntN(15)), strings.Repeat("x", 1+rnd.IntN(400)))
@@ -351,6 +356,7 @@ func testRandomPlans(t *testing.T, open func(testing.TB, chat.Retention) chat.St
 				if err := l.Drop(t.Context(), room); err != nil {
 					t.Fatal(err)
 				}
+				names[i] += "x" // an id is not used again
 				*m = model{}
 			}
 		}

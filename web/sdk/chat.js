@@ -145,13 +145,20 @@ export class Chat extends Emitter {
     if (this.#healing || this.#over) return;
     this.#healing = true;
     try {
+      /** @type {number[]} */
+      let waiting = [];
       for (let more = true; more; ) {
+        waiting = [...this.#ahead.keys()];
         /** @type {ChatPage} */
         const page = await this.#ask('chat.history', { since: this.#off });
         const before = this.#off;
         for (const m of page.messages ?? []) this.#take(m, true);
         more = page.more && this.#off > before;
       }
+      // What the answer does not hold of the time before we asked is gone for good.
+      const upTo = Math.max(0, ...waiting);
+      const held = [...this.#ahead.values()].filter((m) => m.off <= upTo);
+      for (const m of held.sort((a, b) => a.off - b.off)) this.#take(m, true);
     } catch {
       // the next message or reconnect asks again
     } finally {

@@ -49,6 +49,17 @@ test('a long gap heals page by page; what the server forgot is no gap', async ()
   assert.deepEqual(shown, [5, 6, 7]);
 });
 
+test('a gap that history does not hold is gone: what comes after it is shown', async () => {
+  for (const answer of [[], [7], [7, 1002, 1003]]) {
+    const { c, shown } = chat(() => ({ messages: answer.map((off) => message(off)), more: false }));
+    for (const off of [1, 1003, 1002]) c.pushed(message(off));
+    await settle();
+    assert.deepEqual(shown, answer[0] ? [1, 7, 1002, 1003] : [1, 1002, 1003]);
+    c.pushed(message(1004));
+    assert.equal(shown.at(-1), 1004);
+  }
+});
+
 test('a draft becomes a message when its push comes, before or after the reply', async () => {
   for (const pushFirst of [true, false]) {
     /** @type {(v: any) => void} */
