@@ -1,10 +1,22 @@
 // Package bus carries messages between the nodes of one installation.
 //
-// It promises: messages of one sender with one destination and one Key are
-// handled in the order they were published, each at most once. It does not
-// promise that a message arrives: a node may die, a network may break. Who needs
-// to know asks the other side and waits for an answer. Publishing never waits
-// for a peer.
+// It promises: a message that Publish took for one other node (To) arrives there
+// exactly once, and those of one sender and Key in the order they were published,
+// if both nodes go on running. Whatever lies between them may die, stall, come
+// back empty or bring nothing for a while, as long as that is shorter than the
+// driver keeps messages (30 s). When too much waits for a node, Publish refuses
+// with ErrFull; it never takes a message and drops it while there is hope. After
+// that time without any sign of the other node, it is taken for dead and what
+// waits for it is dropped. A process that takes the place of another under the
+// same name gets nothing that was meant for the one before it, as far as the
+// sender knew of that one; what was published after the sender noticed arrives.
+//
+// A message for all nodes (To "") arrives at most once, and not at all at those
+// that cannot be reached just then.
+//
+// That a message arrived says nothing about what its handler made of it. Who
+// needs to know asks, and waits for an answer. Publishing never waits for a peer,
+// and what goes to the own node does not need the network.
 //
 // Memory serves one process; package redisbus joins any number of them.
 package bus
@@ -34,7 +46,7 @@ type Handler func(Message)
 
 // Errors of Publish and Start. None of them says anything about a peer.
 var (
-	ErrFull    = errors.New("bus: the send queue is full")
+	ErrFull    = errors.New("bus: too much waits to be sent or handled")
 	ErrStopped = errors.New("bus: not running")
 	ErrTooBig  = errors.New("bus: the message is too big")
 )
@@ -49,8 +61,8 @@ type Bus interface {
 	Node() protocol.NodeID
 	// Publish sends m; From is set. It never waits for a peer or the network
 	// and keeps nothing of m when it returns. It returns ErrFull when too much
-	// waits to be sent, ErrStopped before Start and after Close. What goes to
-	// the own node is delivered without the network.
+	// waits for that node, ErrStopped before Start and after Close; m is not
+	// sent then. What goes to the own node is delivered without the network.
 	Publish(m Message) error
 	// Handle sets the handler of a kind: before Start, once a kind.
 	Handle(k Kind, h Handler)

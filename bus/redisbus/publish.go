@@ -11,9 +11,24 @@ import (
 )
 
 const (
-	sendTimeout = 3 * time.Second
+	sendTimeout = 2 * time.Second
 	flushTime   = 2 * time.Second
+
+	frameBytes  = 64 << 10 // of messages a frame
+	windowBytes = 1 << 20  // under way to a node
+	batchBytes  = 4 << 20  // a pipeline, about
+	ackAfter    = 50 * time.Millisecond
+	minResend   = 500 * time.Millisecond
+	maxResend   = 2 * time.Second
 )
+
+// cast is a frame that is sent once at most.
+type cast struct {
+	channel string
+	frame   []byte
+	at      time.Time
+	sent    chan struct{} // of a probe: closed when sending was tried
+}
 
 // Publish implements bus.Bus. The own copy of a message for all goes by itself,
 // so nodes keep hearing themselves when Redis is away.
@@ -21,18 +36,27 @@ func (b *Bus) Publish(m bus.Message) error {
 	if len(m.Kind)+len(m.Key)+len(m.Payload) > bus.MaxMessage {
 		return bus.ErrTooBig
 	}
-	if m.Kind == "" {
-		return errors.New("redisbus: a message needs a kind")
+	if m.Kind == "" || len(m.To) > maxName {
+		return errors.New("redisbus: a message needs a kind, and a node a shorter name")
 	}
-	if !b.in.Running() {
+	if !b.open.Load() {
 		return bus.ErrStopped
 	}
 	m.From = b.cfg.Node
-	if m.To != b.cfg.Node {
-		if err := b.enqueue(m, nil); err != nil {
-			b.m.published.WithLabelValues("full").Inc()
-			return err
+	var err error
+	switch m.To {
+	case b.cfg.Node:
+	case "":
+		err = b.enqueue(cast{channel: b.allChannel(), frame: encodeCast(b.epoch, b.casts.Add(1), m), at: time.Now()})
+	default:
+		var soon bool
+		if soon, err = b.links.push(m.To, encodeMessage(m), time.Now()); soon {
+			b.wakeUp()
 		}
+	}
+	if err != nil {
+		b.m.published.full.Inc()
+		return err
 	}
 	if m.To != "" && m.To != b.cfg.Node {
 		return nil
@@ -41,16 +65,16 @@ func (b *Bus) Publish(m bus.Message) error {
 	return b.in.Offer(m)
 }
 
-// enqueue queues m; sent, if not nil, is closed when sending it was tried.
-func (b *Bus) enqueue(m bus.Message, sent chan struct{}) error {
-	o := outgoing{channel: b.channel(m.To), frame: encode(b.epoch, m), at: time.Now(), sent: sent}
-	n := int64(len(o.frame))
+// enqueue queues a cast.
+func (b *Bus) enqueue(c cast) error {
+	n := int64(len(c.frame))
 	if b.waiting.Add(n) > b.cfg.QueueBytes {
 		b.waiting.Add(-n)
 		return bus.ErrFull
 	}
 	select {
-	case b.queue <- o:
+	case b.queue <- c:
+		b.wakeUp()
 		return nil
 	default:
 		b.waiting.Add(-n)
@@ -58,96 +82,199 @@ func (b *Bus) enqueue(m bus.Message, sent chan struct{}) error {
 	}
 }
 
-// publish sends what is queued until the bus stops, and then what is left.
+// wakeUp has the publisher look what there is to send.
+func (b *Bus) wakeUp() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// batch is what goes out in one pipeline. It is used again and again.
+type batch struct {
+	casts    []cast
+	dispatch []dispatch
+	wire     []byte
+	hello    bool
+}
+
+func (t *batch) empty() bool { return len(t.casts) == 0 && len(t.dispatch) == 0 && !t.hello }
+
+// clear lets go of what was sent, and of memory after much at once.
+func (t *batch) clear() {
+	clear(t.casts)
+	t.casts = t.casts[:0]
+	for i := range t.dispatch {
+		d := &t.dispatch[i]
+		clear(d.frame.Messages)
+		d.peer, d.wire = nil, nil
+	}
+	t.dispatch = t.dispatch[:0]
+	if cap(t.wire) > batchBytes {
+		t.wire = nil
+	}
+	t.wire, t.hello = t.wire[:0], false
+}
+
+// publish sends what there is to send until the bus is closed.
 func (b *Bus) publish() {
-	var number uint64
-	var wait backoff
-	batch := make([]outgoing, 0, b.cfg.Batch)
+	defer close(b.flushed)
+	var t batch
 	for {
 		select {
-		case <-b.stop:
-			b.flush(&number, batch[:0])
+		case <-b.closing:
+			b.flush(&t)
 			return
-		case o := <-b.queue:
-			batch = b.fill(append(batch[:0], o))
+		default:
 		}
-		err := b.send(context.Background(), batch, &number)
-		b.sent(err)
-		clear(batch)
-		if err == nil {
-			wait = 0
+		if at := b.fill(&t); t.empty() {
+			b.rest(at, b.closing)
 		} else {
-			b.pause(wait.next())
+			_ = b.send(context.Background(), &t) // it is tried again
 		}
+		t.clear()
 	}
 }
 
-// flush sends the rest as long as that works.
-func (b *Bus) flush(number *uint64, batch []outgoing) {
+// flush sends until the others have all, or that fails or takes too long.
+func (b *Bus) flush(t *batch) {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
 	defer cancel()
+	b.links.hurry(time.Now())
 	for ctx.Err() == nil {
-		if batch = b.fill(batch[:0]); len(batch) == 0 || b.send(ctx, batch, number) != nil {
+		if at := b.fill(t); !t.empty() {
+			if b.send(ctx, t) != nil {
+				return
+			}
+		} else if b.links.waits() {
+			b.rest(at, ctx.Done())
+		} else {
 			return
 		}
+		t.clear()
 	}
 }
 
-// fill adds what waits, up to a batch.
-func (b *Bus) fill(batch []outgoing) []outgoing {
-	for len(batch) < b.cfg.Batch {
-		select {
-		case o := <-b.queue:
-			batch = append(batch, o)
-		default:
-			return batch
-		}
+// rest waits until at, or until there is something to do.
+func (b *Bus) rest(at time.Time, end <-chan struct{}) {
+	var alarm <-chan time.Time
+	if !at.IsZero() {
+		t := time.NewTimer(time.Until(at))
+		defer t.Stop()
+		alarm = t.C
 	}
-	return batch
+	select {
+	case <-b.wake:
+	case <-alarm:
+	case <-end:
+	}
+}
+
+// fill takes what is to be sent now, and returns when there may be more.
+func (b *Bus) fill(t *batch) (at time.Time) {
+	now := time.Now()
+	t.hello = b.greet.Load() && !now.Before(b.greetAt)
+	for len(t.casts) < b.cfg.Batch/2+1 {
+		select {
+		case c := <-b.queue:
+			b.waiting.Add(-int64(len(c.frame)))
+			if c.sent == nil && now.Sub(c.at) > b.cfg.MaxAge { // a probe is never too old
+				b.m.published.stale.Inc()
+				continue
+			}
+			t.casts = append(t.casts, c)
+			continue
+		default:
+		}
+		break
+	}
+	t.dispatch, at = b.links.next(t.dispatch, max(b.cfg.Batch-len(t.casts), 1), now)
+	lost, late := b.links.takeLost()
+	b.m.published.expired.Add(float64(lost.Expired))
+	b.m.published.restarted.Add(float64(lost.Restarted))
+	if lost.Expired > 0 || lost.Restarted > 0 {
+		b.log.Warn("redisbus: messages dropped", "no_sign_of_the_node", lost.Expired, "node_restarted", lost.Restarted)
+	}
+	if late {
+		b.nudge() // perhaps it is the own subscription that is silent
+	}
+	if b.greet.Load() && !t.hello && (at.IsZero() || b.greetAt.Before(at)) {
+		at = b.greetAt
+	}
+	return at
 }
 
 // send publishes a batch in one pipeline and returns the first error.
-func (b *Bus) send(ctx context.Context, batch []outgoing, number *uint64) error {
-	defer func() {
-		for _, o := range batch {
-			if o.sent != nil {
-				close(o.sent)
-			}
-		}
-	}()
+func (b *Bus) send(ctx context.Context, t *batch) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	pipe := b.cfg.Client.Pipeline()
-	now := time.Now()
-	for _, o := range batch {
-		b.waiting.Add(-int64(len(o.frame)))
-		if o.sent == nil && now.Sub(o.at) > b.cfg.MaxAge { // a probe is never too old
-			b.m.published.WithLabelValues("stale").Inc()
-			continue
-		}
-		*number++
-		o.number(*number)
-		cmd := redis.NewIntCmd(ctx, "publish", o.channel, o.frame)
-		// PUBLISH has no key, and a cluster client would send each to another
-		// master, where they overtake each other. Routed by the channel's slot
-		// they stay in order.
-		cmd.SetFirstKeyPos(1)
-		_ = pipe.Process(ctx, cmd) // into the pipeline
+	if t.hello {
+		b.greet.Store(false)
+		add(ctx, pipe, b.allChannel(), appendHead(nil, formHello, b.epoch, b.cfg.Node))
 	}
-	if pipe.Len() == 0 {
-		return nil
+	for _, c := range t.casts {
+		add(ctx, pipe, c.channel, c.frame)
+	}
+	for i := range t.dispatch {
+		d := &t.dispatch[i]
+		begin := len(t.wire)
+		t.wire = appendStream(t.wire, b.cfg.Node, &d.frame)
+		d.wire = t.wire[begin:len(t.wire):len(t.wire)]
+		add(ctx, pipe, d.peer.channel, d.wire)
 	}
 	cmds, err := pipe.Exec(ctx)
-	failed := 0
-	for _, c := range cmds {
-		if c.Err() != nil {
-			failed++
+	b.outcome(t, cmds)
+	b.sent(err)
+	return err
+}
+
+// add puts a PUBLISH into a pipeline. It has no key, and a cluster client would
+// send each to another master, where they overtake each other. Routed by the
+// channel's slot they stay in order.
+func add(ctx context.Context, pipe redis.Pipeliner, channel string, frame []byte) {
+	cmd := redis.NewIntCmd(ctx, "publish", channel, frame)
+	cmd.SetFirstKeyPos(1)
+	_ = pipe.Process(ctx, cmd) // into the pipeline
+}
+
+// outcome notes what became of a batch.
+func (b *Bus) outcome(t *batch, cmds []redis.Cmder) {
+	now := time.Now()
+	failed := func() (f bool) {
+		f = cmds[0].Err() != nil
+		cmds = cmds[1:]
+		return f
+	}
+	if t.hello && failed() {
+		b.greetAt = now.Add(b.greetWait.next())
+		b.greet.Store(true)
+	} else if t.hello {
+		b.greetWait = 0
+	}
+	sent := 0
+	for _, c := range t.casts {
+		if c.sent != nil {
+			close(c.sent)
+		}
+		if failed() {
+			b.m.published.failed.Inc()
+		} else {
+			sent++
 		}
 	}
-	b.m.published.WithLabelValues("failed").Add(float64(failed))
-	b.m.published.WithLabelValues("sent").Add(float64(len(cmds) - failed))
-	b.m.batch.Observe(float64(len(cmds)))
-	return err
+	for i := range t.dispatch {
+		d := &t.dispatch[i]
+		f := failed()
+		if f {
+			b.m.published.failed.Add(float64(len(d.frame.Messages)))
+		} else {
+			sent += len(d.frame.Messages)
+		}
+		b.links.outcome(d, f, now)
+	}
+	b.m.published.sent.Add(float64(sent))
+	b.m.batch.Observe(float64(sent))
 }
 
 // sent notes how sending goes, and logs when that changes.
@@ -161,5 +288,6 @@ func (b *Bus) sent(err error) {
 		b.log.Error("redisbus: cannot send", "err", err)
 	case was != nil && err == nil:
 		b.log.Info("redisbus: sending works again")
+		b.nudge() // does the subscription, too?
 	}
 }

@@ -2,20 +2,23 @@ package redisbus
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/rondo-chat/rondo/bus"
+	"github.com/rondo-chat/rondo/bus/stream"
+	"github.com/rondo-chat/rondo/protocol"
 )
 
 // receive subscribes, hands on what comes, and subscribes anew after any error,
 // until the bus stops.
 func (b *Bus) receive() {
 	var wait backoff
-	var seen order
+	var box inbox
 	for !b.stopped() {
-		confirmed, err := b.listen(&seen)
+		confirmed, err := b.listen(&box)
 		b.lost(err)
 		if confirmed {
 			wait = 0
@@ -26,7 +29,7 @@ func (b *Bus) receive() {
 
 // listen lives as long as one subscription. It does not use PubSub.Channel,
 // which drops messages when it is not read for a while.
-func (b *Bus) listen(seen *order) (confirmed bool, err error) {
+func (b *Bus) listen(box *inbox) (confirmed bool, err error) {
 	ctx := context.Background() // Close ends it by closing the subscription
 	sub := b.cfg.Client.Subscribe(ctx)
 	defer func() { _ = sub.Close() }() // perhaps closed already
@@ -50,7 +53,7 @@ func (b *Bus) listen(seen *order) (confirmed bool, err error) {
 				b.subscribed()
 			}
 		case *redis.Message:
-			b.take(msg, seen)
+			b.take(msg, box)
 		}
 	}
 }
@@ -74,10 +77,10 @@ func (b *Bus) subscribed() {
 	default:
 		close(b.ready)
 	}
-	select {
-	case b.fresh <- struct{}{}:
-	default:
-	}
+	b.greet.Store(true) // others send again what this node did not hear
+	b.links.again()     // and it did not hear whether they did
+	b.wakeUp()
+	b.nudge()
 }
 
 func (b *Bus) lost(err error) {
@@ -90,115 +93,106 @@ func (b *Bus) lost(err error) {
 	}
 }
 
-// take hands one message on. It waits for a busy worker: Redis then holds what
-// comes, and closes the subscription if it is too much for it.
-func (b *Bus) take(msg *redis.Message, seen *order) {
-	in, err := decode([]byte(msg.Payload))
+// inbox is what the receiver keeps from frame to frame.
+type inbox struct {
+	casts order
+	kinds map[string]bus.Kind // so that each is allocated once
+}
+
+const maxKinds = 256
+
+func (i *inbox) kind(s string) bus.Kind {
+	if k, ok := i.kinds[s]; ok {
+		return k
+	}
+	k := bus.Kind(strings.Clone(s))
+	if i.kinds == nil {
+		i.kinds = map[string]bus.Kind{}
+	}
+	if len(i.kinds) < maxKinds {
+		i.kinds[string(k)] = k
+	}
+	return k
+}
+
+// take handles one frame.
+func (b *Bus) take(msg *redis.Message, box *inbox) {
+	in, err := decode(msg.Payload)
 	if err != nil {
-		b.m.received.WithLabelValues("unreadable").Inc()
+		b.m.received.unreadable.Inc()
 		return
 	}
+	own := in.from == string(b.cfg.Node) && in.head.Epoch == b.epoch
 	all := msg.Channel == b.allChannel()
-	own := in.msg.From == b.cfg.Node && in.epoch == b.epoch
 	if !all {
 		b.own.Add(1)
 	}
 	switch {
-	case own && !all && in.msg.Kind == "":
+	case own && in.form == formProbe && !all:
 		select {
 		case b.echoes <- in.number:
 		default:
 		}
 	case own: // delivered when it was published
-	case !seen.pass(in, all, time.Now()):
-		b.m.received.WithLabelValues("repeated").Inc()
+	case in.form == formCast && all:
+		b.takeCast(in, box)
+	case in.form == formHello && all && in.from != string(b.cfg.Node):
+		if b.links.hello(in, time.Now()) {
+			b.wakeUp()
+		}
+	case in.form == formStream && !all && in.from != string(b.cfg.Node):
+		b.takeStream(in, box)
 	default:
-		if !all {
-			in.msg.To = b.cfg.Node
-		}
-		b.m.received.WithLabelValues("taken").Inc()
-		b.busy.Store(true)
-		_ = b.in.Deliver(in.msg) // fails only when the bus stops
-		b.busy.Store(false)
+		b.m.received.strange.Inc()
 	}
 }
 
-// probe sends the node a message through Redis now and then, and ends a
-// subscription that does not bring it.
-func (b *Bus) probe() {
-	wait := b.cfg.Probe
-	for {
-		t := time.NewTimer(wait)
-		select {
-		case <-b.stop:
-			t.Stop()
-			return
-		case <-b.fresh:
-			t.Stop()
-		case <-t.C:
-		}
-		wait = b.cfg.Probe
-		if !b.probeOnce() {
-			wait = b.cfg.ProbeWait
+func (b *Bus) takeCast(in incoming, box *inbox) {
+	if !box.casts.pass(in, time.Now()) {
+		b.m.received.repeated.Inc()
+		return
+	}
+	b.m.received.taken.Inc()
+	r := reader{rest: in.body}
+	b.deliver(r.next(box, protocol.NodeID(strings.Clone(in.from)), ""))
+}
+
+func (b *Bus) takeStream(in incoming, box *inbox) {
+	from, skip, v, soon := b.links.receive(in, time.Now())
+	if soon {
+		b.wakeUp()
+	}
+	switch v {
+	case stream.Repeated:
+		b.m.received.repeated.Add(float64(in.head.Count))
+	case stream.Early:
+		b.m.received.early.Add(float64(in.head.Count))
+	case stream.Strange:
+		b.m.received.strange.Add(float64(in.head.Count))
+	case stream.Taken:
+		b.m.received.repeated.Add(float64(skip))
+		b.m.received.taken.Add(float64(in.head.Count - skip))
+		r := reader{rest: in.body}
+		for i := range in.head.Count {
+			if i < skip {
+				r.message()
+				continue
+			}
+			b.deliver(r.next(box, from, b.cfg.Node))
 		}
 	}
 }
 
-// probeOnce reports whether a probe came back in time. Its time begins when it
-// was sent, however long the queue was. A subscription that brings other messages
-// for this node, or whose receiver waits for a busy worker, is not silent: ending
-// it would lose messages just when there are many.
-func (b *Bus) probeOnce() bool {
-	for len(b.echoes) > 0 { // late ones of former probes
-		<-b.echoes
-	}
-	begin := time.Now()
-	back := b.echo()
-	if b.stopped() {
-		return true
-	}
-	if back {
-		b.m.probe.Set(time.Since(begin).Seconds())
-	} else {
-		b.m.silences.Inc()
-	}
-	b.mu.Lock()
-	was := b.silent
-	b.silent = !back
-	sub := b.sub
-	hung := b.subOK && b.sendErr == nil // else it is known to be down, and mended elsewhere
-	b.mu.Unlock()
-	if back {
-		return true
-	}
-	if !was {
-		b.log.Error("redisbus: a probe did not come back")
-	}
-	if hung && sub != nil {
-		_ = sub.Close() // the receiver makes a new one
-	}
-	return false
+// next takes a message off; nothing in it is part of the frame.
+func (r *reader) next(box *inbox, from, to protocol.NodeID) bus.Message {
+	kind, key, payload := r.message()
+	return bus.Message{From: from, To: to, Kind: box.kind(kind), Key: strings.Clone(key), Payload: []byte(payload)}
 }
 
-// echo sends a probe and waits for a sign of the subscription's life.
-func (b *Bus) echo() bool {
-	sent := make(chan struct{})
-	if b.enqueue(bus.Message{From: b.cfg.Node, To: b.cfg.Node}, sent) != nil {
-		return false
-	}
-	select {
-	case <-sent:
-	case <-b.stop:
-		return false
-	}
-	before := b.own.Load()
-	t := time.NewTimer(b.cfg.ProbeWait)
-	defer t.Stop()
-	select {
-	case <-b.echoes:
-		return true
-	case <-t.C:
-	case <-b.stop:
-	}
-	return b.busy.Load() || b.own.Load() != before
+// deliver hands one message on. It waits for a busy worker: Redis then holds what
+// comes, and closes the subscription if it is too much for it.
+func (b *Bus) deliver(m bus.Message) {
+	b.busy.Store(true)
+	_ = b.in.Deliver(m) // fails only when the bus stops
+	b.busy.Store(false)
 }

@@ -2,14 +2,17 @@
 // Redis Cluster.
 //
 // Each node subscribes to two channels, its own and that of all, whatever the
-// number of users. What is published waits in a queue of the node and goes out
-// in pipelines of up to 256. Every message carries the sender's number, by which
-// a receiver drops what a retry sent twice or what overtook another.
+// number of users. What is published for another node is kept until that node
+// has acknowledged it (package stream), and goes out in frames of many messages,
+// many frames a pipeline. So it does not matter what becomes of Redis, of a
+// connection to it or of a subscription, as long as it does not last longer than
+// Config.Keep. Messages for all are sent once, and lost if that fails.
 //
 // A subscription can be alive and deliver nothing, for instance after a
-// fail-over: the bus sends itself a probe and subscribes anew when it does not
-// come back. When Redis comes back after any failure, messages flow again
-// without help; those of the meantime are lost.
+// fail-over: the bus sends itself a probe, now and then and whenever an
+// acknowledgement is overdue, and subscribes anew when it does not come back.
+// Whoever subscribed anew says so to all, who then send again what it may not
+// have heard.
 package redisbus
 
 import (
@@ -37,10 +40,12 @@ type Config struct {
 
 	Probe      time.Duration // between probes of the subscription; 10 s
 	ProbeWait  time.Duration // for a probe to come back; 2 s
-	Queue      int           // messages that may wait to be sent; 16,384
-	QueueBytes int64         // 64 MiB
-	MaxAge     time.Duration // of a message at sending: older ones are dropped; 5 s
-	Batch      int           // messages a pipeline; 256
+	Keep       time.Duration // what a node has not acknowledged, without any sign of it; 30 s
+	Queue      int           // messages kept for a node, and for all; 65,536
+	QueueBytes int64         // of them; 64 MiB
+	TotalBytes int64         // for all nodes together; 256 MiB
+	MaxAge     time.Duration // of a message for all at sending: older ones are dropped; 5 s
+	Batch      int           // frames a pipeline; 256
 	Workers    int           // that run handlers; 4
 
 	Logger     *slog.Logger          // nil: no log
@@ -54,11 +59,14 @@ func (c Config) withDefaults() (Config, error) {
 	def(&c.Prefix, "rondo:")
 	def(&c.Probe, 10*time.Second)
 	def(&c.ProbeWait, 2*time.Second)
-	def(&c.Queue, 16384)
+	def(&c.Keep, 30*time.Second)
+	def(&c.Queue, 65536)
 	def(&c.QueueBytes, 64<<20)
+	def(&c.TotalBytes, 256<<20)
 	def(&c.MaxAge, 5*time.Second)
 	def(&c.Batch, 256)
-	if c.Probe < 0 || c.ProbeWait < 0 || c.Queue < 0 || c.QueueBytes < 0 || c.MaxAge < 0 || c.Batch < 0 || c.Workers < 0 {
+	if c.Probe < 0 || c.ProbeWait < 0 || c.Queue < 0 || c.QueueBytes < 0 || c.TotalBytes < 0 ||
+		c.Keep < 0 || c.MaxAge < 0 || c.Batch < 0 || c.Workers < 0 {
 		return c, errors.New("redisbus: a limit is negative")
 	}
 	if c.Logger == nil {
@@ -84,15 +92,26 @@ type Bus struct {
 	epoch uint64 // tells this run of the node from others of the same name
 
 	// Safe by themselves.
-	queue   chan outgoing
-	waiting atomic.Int64 // bytes in queue
-	stop    chan struct{}
+	links   *links
+	open    atomic.Bool   // Publish may be called
+	queue   chan cast     // messages for all, and probes
+	waiting atomic.Int64  // bytes in queue
+	casts   atomic.Uint64 // number of the last message for all
+	wake    chan struct{} // there is something to send
+	greet   atomic.Bool   // say hello to all
+	closing chan struct{} // closed by Close: send what there is
+	flushed chan struct{} // closed when that is done
+	stop    chan struct{} // closed then
 	ready   chan struct{} // closed at the first complete subscription
-	fresh   chan struct{} // a subscription was made: probe it
+	fresh   chan struct{} // send a probe now
 	echoes  chan uint64   // numbers of probes that came back
 	own     atomic.Uint64 // messages that came for this node alone
 	busy    atomic.Bool   // the receiver hands a message on
 	wg      sync.WaitGroup
+
+	// Owned by the publisher.
+	greetAt   time.Time // not before
+	greetWait backoff
 
 	mu      sync.Mutex
 	phase   phase
@@ -112,6 +131,9 @@ const (
 
 var _ bus.Bus = (*Bus)(nil)
 
+// maxCasts is how many messages for all may wait to be sent.
+const maxCasts = 16384
+
 // New makes a bus; it does nothing before Start.
 func New(cfg Config) (*Bus, error) {
 	cfg, err := cfg.withDefaults()
@@ -121,10 +143,12 @@ func New(cfg Config) (*Bus, error) {
 	b := &Bus{
 		cfg: cfg, log: cfg.Logger, epoch: newEpoch(),
 		in:    bus.NewDispatcher(cfg.Workers, 0, cfg.Logger),
-		queue: make(chan outgoing, cfg.Queue),
-		stop:  make(chan struct{}), ready: make(chan struct{}),
+		queue: make(chan cast, min(cfg.Queue, maxCasts)), wake: make(chan struct{}, 1),
+		closing: make(chan struct{}), flushed: make(chan struct{}),
+		stop: make(chan struct{}), ready: make(chan struct{}),
 		fresh: make(chan struct{}, 1), echoes: make(chan uint64, 16),
 	}
+	b.links = newLinks(cfg, b.epoch)
 	b.m = newMetrics(b)
 	return b, b.m.register(cfg.Registerer)
 }
@@ -147,6 +171,7 @@ func (b *Bus) Start(ctx context.Context) error {
 	if err := b.in.Start(); err != nil {
 		return err
 	}
+	b.open.Store(true)
 	b.wg.Go(b.publish)
 	b.wg.Go(b.receive)
 	b.wg.Go(b.probe)
@@ -160,7 +185,7 @@ func (b *Bus) Start(ctx context.Context) error {
 	}
 }
 
-// Close implements bus.Bus. What waits to be sent is sent first, for at most
+// Close implements bus.Bus. What is kept for others is sent first, for at most
 // two seconds.
 func (b *Bus) Close() error {
 	b.mu.Lock()
@@ -170,6 +195,11 @@ func (b *Bus) Close() error {
 	b.mu.Unlock()
 	if was == closed {
 		return nil
+	}
+	b.open.Store(false)
+	close(b.closing)
+	if was == started {
+		<-b.flushed
 	}
 	close(b.stop)
 	if sub != nil {
@@ -206,15 +236,15 @@ func (b *Bus) Healthy() error {
 	return nil
 }
 
+// Pending returns how many bytes wait to be sent or acknowledged, and the age of
+// the oldest message that its node has not acknowledged.
+func (b *Bus) Pending() (bytes int64, oldest time.Duration) {
+	bytes, oldest = b.links.pending(time.Now())
+	return bytes + b.waiting.Load(), oldest
+}
+
 func (b *Bus) ownChannel() string { return b.cfg.Prefix + "n:" + string(b.cfg.Node) }
 func (b *Bus) allChannel() string { return b.cfg.Prefix + "all" }
-
-func (b *Bus) channel(to protocol.NodeID) string {
-	if to == "" {
-		return b.allChannel()
-	}
-	return b.cfg.Prefix + "n:" + string(to)
-}
 
 // pause waits for d and reports whether the bus still runs.
 func (b *Bus) pause(d time.Duration) bool {
@@ -228,10 +258,10 @@ func (b *Bus) pause(d time.Duration) bool {
 	}
 }
 
-// backoff is a pause that doubles from 20 ms to a second.
+// backoff is a pause that doubles from 20 to 250 ms.
 type backoff time.Duration
 
 func (o *backoff) next() time.Duration {
-	*o = backoff(min(max(2*time.Duration(*o), 20*time.Millisecond), time.Second))
+	*o = backoff(min(max(2*time.Duration(*o), 20*time.Millisecond), 250*time.Millisecond))
 	return time.Duration(*o)
 }

@@ -4,91 +4,238 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/rondo-chat/rondo/bus"
+	"github.com/rondo-chat/rondo/bus/stream"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
-// A frame is: version, epoch (8 bytes), number (8 bytes), then from, kind and
-// key, each with its length before it, then the payload. The epoch is drawn when
-// a node starts; numbers rise by one with each frame it sends. A probe is a
-// frame without kind.
+// A frame is: version, form, epoch of the sender (8 bytes), its name with its
+// length before it, and then by form
+//
+//	stream: 6 numbers of 8 bytes (to, nonce, echo, ack, base, first) and a byte
+//	        of flags, then the messages
+//	cast:   a number (8 bytes), one message
+//	probe:  a number (8 bytes)
+//	hello:  nothing
+//
+// A message is kind, key and payload, each with its length before it. The epoch
+// is drawn when a node starts. Other versions are not read: nodes of two
+// versions do not hear each other.
+const frameVersion = 2
+
+type form byte
+
 const (
-	frameVersion = 1
-	numberAt     = 1 + 8
-	fixedBytes   = numberAt + 8
+	formStream form = iota + 1 // between two nodes
+	formCast                   // a message for all
+	formProbe                  // to oneself
+	formHello                  // to all: I have begun, or can hear again
 )
 
-// outgoing is a frame on its way; the publisher numbers it.
-type outgoing struct {
-	channel string
-	frame   []byte
-	at      time.Time
-	sent    chan struct{} // of a probe: closed when sending was tried
-}
+const (
+	maxName    = 1 << 10
+	flagAgain  = 1
+	streamHead = 6*8 + 1
+	// frameRoom is what a frame has beside its messages, at most.
+	frameRoom = 2 + 8 + binary.MaxVarintLen64 + maxName + streamHead
+	// messageRoom is what a message has beside its kind, key and payload.
+	messageRoom = 3 * binary.MaxVarintLen32
+	maxFrame    = bus.MaxMessage + messageRoom + frameRoom
+)
 
-func (o outgoing) number(n uint64) { binary.BigEndian.PutUint64(o.frame[numberAt:], n) }
-
-// incoming is a frame that came.
+// incoming is a frame that came. Its strings are part of what was decoded.
 type incoming struct {
-	epoch, number uint64
-	msg           bus.Message
+	form   form
+	from   string
+	head   stream.Header // of a stream frame; else only Epoch
+	number uint64        // of a cast or probe
+	body   string        // messages
 }
 
 func newEpoch() uint64 {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails
-	return binary.BigEndian.Uint64(b[:])
+	return max(binary.BigEndian.Uint64(b[:]), 1)
 }
 
-func encode(epoch uint64, m bus.Message) []byte {
-	b := make([]byte, fixedBytes, fixedBytes+len(m.From)+len(m.Kind)+len(m.Key)+len(m.Payload)+12)
-	b[0] = frameVersion
-	binary.BigEndian.PutUint64(b[1:], epoch)
-	for _, f := range [...]string{string(m.From), string(m.Kind), m.Key} {
-		b = binary.AppendUvarint(b, uint64(len(f)))
-		b = append(b, f...)
-	}
+// encodeMessage is what goes into frames.
+func encodeMessage(m bus.Message) []byte {
+	b := make([]byte, 0, messageSize(m))
+	return appendMessage(b, m)
+}
+
+func messageSize(m bus.Message) int {
+	return len(m.Kind) + len(m.Key) + len(m.Payload) + messageRoom
+}
+
+func appendMessage(b []byte, m bus.Message) []byte {
+	b = appendString(b, string(m.Kind))
+	b = appendString(b, m.Key)
+	b = binary.AppendUvarint(b, uint64(len(m.Payload)))
 	return append(b, m.Payload...)
+}
+
+func appendString(b []byte, s string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	return append(b, s...)
+}
+
+func appendHead(b []byte, f form, epoch uint64, from protocol.NodeID) []byte {
+	b = append(b, frameVersion, byte(f))
+	b = binary.BigEndian.AppendUint64(b, epoch)
+	return appendString(b, string(from))
+}
+
+func appendStream(b []byte, from protocol.NodeID, f *stream.Frame) []byte {
+	b = appendHead(b, formStream, f.Epoch, from)
+	for _, n := range [...]uint64{f.To, f.Nonce, f.Echo, f.Ack, f.Base, f.First} {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	var flags byte
+	if f.Again {
+		flags |= flagAgain
+	}
+	b = append(b, flags)
+	for _, m := range f.Messages {
+		b = append(b, m...)
+	}
+	return b
+}
+
+func encodeCast(epoch, number uint64, m bus.Message) []byte {
+	b := make([]byte, 0, frameRoom-maxName+len(m.From)+messageSize(m))
+	b = appendHead(b, formCast, epoch, m.From)
+	b = binary.BigEndian.AppendUint64(b, number)
+	return appendMessage(b, m)
+}
+
+func encodeProbe(epoch, number uint64, from protocol.NodeID) []byte {
+	return binary.BigEndian.AppendUint64(appendHead(nil, formProbe, epoch, from), number)
 }
 
 var errFrame = errors.New("redisbus: not a frame")
 
-// decode reads a frame; the payload is part of b.
-func decode(b []byte) (incoming, error) {
-	if len(b) < fixedBytes || b[0] != frameVersion {
+// reader takes fields off a frame; bad stays true after the first that is not there.
+type reader struct {
+	rest string
+	bad  bool
+}
+
+func (r *reader) byte() byte {
+	if len(r.rest) < 1 {
+		r.bad = true
+		return 0
+	}
+	b := r.rest[0]
+	r.rest = r.rest[1:]
+	return b
+}
+
+func (r *reader) uint64() (n uint64) {
+	if len(r.rest) < 8 {
+		r.bad = true
+		return 0
+	}
+	for i := range 8 {
+		n = n<<8 | uint64(r.rest[i])
+	}
+	r.rest = r.rest[8:]
+	return n
+}
+
+func (r *reader) uvarint() (n uint64) {
+	for shift := 0; shift < 35; shift += 7 { // no length here needs more
+		b := r.byte()
+		n |= uint64(b&0x7f) << shift
+		if b < 0x80 {
+			return n
+		}
+	}
+	r.bad = true
+	return 0
+}
+
+func (r *reader) string() string {
+	n := r.uvarint()
+	if r.bad || n > uint64(len(r.rest)) {
+		r.bad = true
+		return ""
+	}
+	s := r.rest[:n]
+	r.rest = r.rest[n:]
+	return s
+}
+
+// message takes one message off; its strings are part of the frame.
+func (r *reader) message() (kind, key, payload string) {
+	kind, key, payload = r.string(), r.string(), r.string()
+	if kind == "" || len(kind)+len(key)+len(payload) > bus.MaxMessage {
+		r.bad = true
+	}
+	return kind, key, payload
+}
+
+// decode reads a frame and checks all of it.
+func decode(b string) (incoming, error) {
+	r := reader{rest: b}
+	if len(b) > maxFrame+binary.MaxVarintLen64 || r.byte() != frameVersion {
 		return incoming{}, errFrame
 	}
-	in := incoming{epoch: binary.BigEndian.Uint64(b[1:]), number: binary.BigEndian.Uint64(b[numberAt:])}
-	b = b[fixedBytes:]
-	var fields [3]string
-	for i := range fields {
-		n, w := binary.Uvarint(b)
-		if w <= 0 || n > uint64(len(b)-w) {
-			return incoming{}, errFrame
-		}
-		fields[i] = string(b[w : w+int(n)])
-		b = b[w+int(n):]
+	in := incoming{form: form(r.byte())}
+	in.head.Epoch = r.uint64()
+	in.from = r.string()
+	if in.head.Epoch == 0 || in.from == "" || len(in.from) > maxName {
+		return incoming{}, errFrame
 	}
-	in.msg = bus.Message{From: protocol.NodeID(fields[0]), Kind: bus.Kind(fields[1]), Key: fields[2], Payload: b}
+	switch in.form {
+	case formStream:
+		r.stream(&in)
+	case formCast:
+		in.number = r.uint64()
+		in.body = r.rest
+		r.message()
+	case formProbe:
+		in.number = r.uint64()
+	case formHello:
+	default:
+		r.bad = true
+	}
+	if r.bad || len(r.rest) > 0 {
+		return incoming{}, errFrame
+	}
 	return in, nil
+}
+
+func (r *reader) stream(in *incoming) {
+	h := &in.head
+	for _, n := range [...]*uint64{&h.To, &h.Nonce, &h.Echo, &h.Ack, &h.Base, &h.First} {
+		*n = r.uint64()
+	}
+	flags := r.byte()
+	h.Again = flags&flagAgain != 0
+	in.body = r.rest
+	for len(r.rest) > 0 && !r.bad {
+		r.message()
+		h.Count++
+	}
+	const most = 1 << 62 // numbers of messages stay below
+	if h.Count > stream.MaxCount || flags > flagAgain || h.Base > h.First || h.First > most ||
+		h.Count == 0 && h.First != 0 || h.Count > 0 && h.Base == 0 {
+		r.bad = true
+	}
 }
 
 // forgetAfter is when a sender that was not heard of is forgotten: long after
 // any retry could still bring an old frame.
 const forgetAfter = 10 * time.Minute
 
-// order lets each frame of a sender pass once and none that was overtaken. The
-// channels of one node and of all nodes are ordered each by itself.
+// order lets each message for all pass once and none that was overtaken.
 type order struct {
-	last  map[sender]position
+	last  map[string]position // by sender
 	swept time.Time
-}
-
-type sender struct {
-	node protocol.NodeID
-	all  bool
 }
 
 type position struct {
@@ -96,9 +243,9 @@ type position struct {
 	at            time.Time
 }
 
-func (o *order) pass(in incoming, all bool, now time.Time) bool {
+func (o *order) pass(in incoming, now time.Time) bool {
 	if o.last == nil {
-		o.last, o.swept = map[sender]position{}, now
+		o.last, o.swept = map[string]position{}, now
 	}
 	if now.Sub(o.swept) > forgetAfter {
 		for s, p := range o.last {
@@ -108,10 +255,10 @@ func (o *order) pass(in incoming, all bool, now time.Time) bool {
 		}
 		o.swept = now
 	}
-	s := sender{in.msg.From, all}
-	if p := o.last[s]; p.epoch == in.epoch && in.number <= p.number {
+	p, known := o.last[in.from]
+	if p.epoch == in.head.Epoch && in.number <= p.number || !known && len(o.last) >= maxNodes {
 		return false
 	}
-	o.last[s] = position{in.epoch, in.number, now}
+	o.last[strings.Clone(in.from)] = position{in.head.Epoch, in.number, now}
 	return true
 }
