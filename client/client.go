@@ -70,6 +70,8 @@ type Client struct {
 	back  backoff
 	after time.Duration // advice of the last reconnect message
 	chat  chatOrder
+	// signals tells those that a dead node had delivered before.
+	signals signalsSeen
 
 	mu      sync.Mutex
 	link    *link // nil while there is no socket

@@ -126,6 +126,9 @@ func (c *Client) emit(ev Event) {
 // push turns a push into an event.
 func (c *Client) push(m *envelope) error {
 	if m.T == protocol.TypeSignal {
+		if c.signals.again(m.Room, m.From, m.N) {
+			return nil
+		}
 		c.emit(Signal{Room: m.Room, From: m.From, Kind: m.Kind, D: m.D})
 		return nil
 	}
@@ -141,9 +144,14 @@ func (c *Client) push(m *envelope) error {
 	if err != nil {
 		return fmt.Errorf("client: %s: %w", m.T, err)
 	}
-	if f, ok := ev.(Found); ok {
-		c.chat.enter(f.Room, 0)
-		c.keepICE(f.ICE)
+	switch ev := ev.(type) {
+	case Found:
+		c.chat.enter(ev.Room, 0)
+		c.keepICE(ev.ICE)
+	case PeerBack:
+		if ev.Fresh { // its numbers begin anew
+			delete(c.signals.from, ev.Peer)
+		}
 	}
 	c.emit(ev)
 	return nil

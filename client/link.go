@@ -33,6 +33,7 @@ type envelope struct {
 	To   protocol.MemberID   `json:"to,omitempty"`
 	From protocol.MemberID   `json:"from,omitempty"`
 	Kind protocol.SignalKind `json:"kind,omitempty"`
+	N    uint32              `json:"n,omitempty"`
 	D    json.RawMessage     `json:"d,omitempty"`
 	E    *protocol.WireError `json:"e,omitempty"`
 }

@@ -14,6 +14,7 @@ type Push struct {
 	Room RoomID
 	From MemberID
 	Kind SignalKind
+	N    uint32 // of a signal: the number of its sender's request; 0: it had none
 	D    []byte // raw JSON, passed on as it is; nil: no d
 }
 
@@ -28,6 +29,10 @@ func AppendPush(dst []byte, p Push) []byte {
 	dst = appendField(dst, `,"room":`, string(p.Room))
 	dst = appendField(dst, `,"from":`, string(p.From))
 	dst = appendField(dst, `,"kind":`, string(p.Kind))
+	if p.N != 0 {
+		dst = append(dst, `,"n":`...)
+		dst = strconv.AppendUint(dst, uint64(p.N), 10)
+	}
 	if p.D != nil {
 		dst = append(dst, `,"d":`...)
 		dst = append(dst, p.D...)

@@ -29,6 +29,7 @@ type castHead struct {
 	From     protocol.MemberID   `json:"f,omitempty"`
 	Kind     protocol.SignalKind `json:"k,omitempty"`
 	Class    signaling.Class     `json:"c"`
+	N        uint32              `json:"n,omitempty"` // of a signal: the sender's number
 	Key      string              `json:"l,omitempty"`
 	Except   protocol.MemberID   `json:"x,omitempty"`
 	Session  protocol.SessionID  `json:"s,omitempty"`
@@ -47,10 +48,14 @@ type castHead struct {
 	// says in Snapshot. Two nodes may send the one and the other, and the bus keeps
 	// no order between nodes.
 	Recorded bool `json:"p,omitempty"`
+
+	// Orphan: peer.back (of Except) of who came from a node that died, and with it
+	// perhaps what was sent there.
+	Orphan bool `json:"d,omitempty"`
 }
 
 func (h castHead) push(d []byte) signaling.Push {
-	return signaling.Push{Type: h.Type, Room: h.Room, From: h.From, Kind: h.Kind, D: d, Class: h.Class, Key: h.Key}
+	return signaling.Push{Type: h.Type, Room: h.Room, From: h.From, Kind: h.Kind, N: h.N, D: d, Class: h.Class, Key: h.Key, Unstated: h.Type == protocol.TypeSignal}
 }
 
 // encodeCast is uvarint length of the head, head, d.
@@ -128,7 +133,11 @@ func elsewhere(room rooms.Room, node protocol.NodeID) (list []protocol.SessionID
 // deliverCast hands a push to the local members of its room, and to those that
 // were local until just now.
 func (s *Server) deliverCast(h castHead, d []byte) {
-	if h.Snapshot != nil {
+	switch {
+	case h.Snapshot == nil:
+	case h.Orphan:
+		s.resend(h)
+	default:
 		s.seats.update(*h.Snapshot)
 	}
 	if h.Recorded && !s.seats.newsOf(h.Room, h.Except, h.Type == protocol.TypePeerReconnecting) {
@@ -208,18 +217,10 @@ func (s *Server) sendTo(m rooms.Member, h castHead, d []byte) error {
 		time.AfterFunc(100*time.Millisecond, func() { _ = s.sendTo(m, h, late) })
 		return nil
 	}
-	if m.Node == s.node {
-		s.deliverOne(h, d)
+	if m.Node != s.node && seeded.SignalLost.Hit() {
 		return nil
 	}
-	if seeded.SignalLost.Hit() {
-		return nil
-	}
-	payload, err := encodeCast(h, d)
-	if err != nil {
-		return err
-	}
-	return s.bus.Publish(bus.Message{To: m.Node, Kind: kindSignal, Key: string(h.Room), Payload: payload})
+	return s.sendSignal(m, h, d)
 }
 
 func (s *Server) deliverOne(h castHead, d []byte) {

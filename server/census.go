@@ -86,6 +86,7 @@ func (s *Server) tellCensus() {
 	tick := time.NewTicker(censusEvery)
 	defer tick.Stop()
 	for {
+		s.kept.prune(time.Now())
 		s.publish(bus.Message{Kind: kindCensus, Payload: binary.AppendUvarint(nil, uint64(s.census.local()))})
 		select {
 		case <-tick.C:

@@ -130,7 +130,7 @@ func (s *Server) reseat(ctx context.Context, sess *signaling.Session, n sessionN
 	if n.Found != nil {
 		n.Found.ICE = s.ice(id)
 	}
-	if !s.seats.enter(id, seat{room: n.Room, me: n.Me, found: n.Found, orphan: !r.Forwards}, room) {
+	if !s.reenter(id, seat{room: n.Room, me: n.Me, found: n.Found, orphan: !r.Forwards}, room) {
 		return // it sits elsewhere by now: not possible before it is attached
 	}
 	for _, p := range s.passage.arrived(id, n.Room) {
@@ -141,7 +141,7 @@ func (s *Server) reseat(ctx context.Context, sess *signaling.Session, n sessionN
 		head.Type = protocol.TypePeerReconnecting
 		s.cast(room, head, protocol.PeerReconnecting{Peer: n.Me})
 	}
-	head.Type, head.Recorded = protocol.TypePeerBack, true
+	head.Type, head.Recorded, head.Orphan = protocol.TypePeerBack, true, !r.Forwards
 	s.cast(room, head, protocol.PeerBack{Peer: n.Me, Fresh: r.Fresh})
 }
 

@@ -416,6 +416,50 @@ func TestNodeDiesInMidCall(t *testing.T) {
 	}
 }
 
+// TestSignalsToADeadNode: what a node took for a member of another one arrives,
+// in order and once, also when that node died with it, and with what it had
+// delivered before.
+func TestSignalsToADeadNode(t *testing.T) {
+	for _, to := range []int{1, 2} { // where the sender is, and another one
+		t.Run(fmt.Sprintf("to=%d", to), func(t *testing.T) {
+			n := nodes(t, 3)
+			ann, bo := travel(t, n[0], "Ann"), join(t, n[1].url, "Bo")
+			fa, fb := pair(t, ann.user, bo)
+			said, heard := 0, 0
+			say := func() {
+				said++
+				if err := bo.Signal(t.Context(), fb.Room, "", protocol.SignalCandidate, map[string]int{"said": said}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			hear := func() {
+				t.Helper()
+				for heard < said {
+					heard++
+					if s := next[client.Signal](ann.user); s.From != fb.You || string(s.D) != fmt.Sprintf(`{"said":%d}`, heard) {
+						t.Fatalf("signal %d is %s", heard, s.D)
+					}
+				}
+			}
+			for range 3 {
+				say()
+			}
+			hear()
+			settle(t)
+			n[0].dead.Store(true)
+			for range 3 {
+				say()
+			}
+			ann.move(n[to])
+			if back := next[client.PeerBack](bo); back.Peer != fa.You {
+				t.Fatalf("%+v", back)
+			}
+			say()
+			hear()
+		})
+	}
+}
+
 // TestDeadNodeWakesUp: it was stopped, not dead. It does nothing to those who
 // have moved, and sends them away who have not noticed.
 func TestDeadNodeWakesUp(t *testing.T) {

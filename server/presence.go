@@ -13,10 +13,10 @@ const backWait = 250 * time.Millisecond
 
 // presence is what is to be told of whose socket went or came back. It is told
 // beside the session, for the record that all nodes share may be slow or out of
-// reach: of each session one thing at a time, and of what waits the latest.
+// reach: of each session one thing after another.
 type presence struct {
 	mu      sync.Mutex
-	waiting map[protocol.SessionID]*presenceNews // present: the session's news are being told; nil: no more of them
+	waiting map[protocol.SessionID][]presenceNews // oldest first; present: somebody tells the session's news
 }
 
 type presenceNews struct {
@@ -25,33 +25,37 @@ type presenceNews struct {
 }
 
 func newPresence() *presence {
-	return &presence{waiting: map[protocol.SessionID]*presenceNews{}}
+	return &presence{waiting: map[protocol.SessionID][]presenceNews{}}
 }
 
-// add takes in news and reports whether somebody must begin to tell them.
-func (p *presence) add(id protocol.SessionID, away, fresh bool) (n *presenceNews, begin bool) {
+// add takes in news and reports whether somebody must begin to tell them. Whoever
+// came and went again before that could be told did neither.
+func (p *presence) add(id protocol.SessionID, n presenceNews) (begin bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n, busy := p.waiting[id]
-	if n == nil {
-		n = &presenceNews{told: make(chan struct{})}
-		p.waiting[id] = n
+	list, busy := p.waiting[id]
+	if len(list) >= 2 && n.away == list[len(list)-2].away {
+		last, before := list[len(list)-1], list[len(list)-2]
+		close(last.told)
+		close(before.told)
+		n.fresh = n.fresh || before.fresh
+		list = list[:len(list)-2]
 	}
-	n.away, n.fresh = away, n.fresh || fresh
-	return n, !busy
+	p.waiting[id] = append(list, n)
+	return !busy
 }
 
-// next returns what is to be told, nil if that is all.
-func (p *presence) next(id protocol.SessionID) *presenceNews {
+// next returns what is to be told; false if that was all.
+func (p *presence) next(id protocol.SessionID) (presenceNews, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := p.waiting[id]
-	if n == nil {
+	list := p.waiting[id]
+	if len(list) == 0 {
 		delete(p.waiting, id)
-		return nil
+		return presenceNews{}, false
 	}
-	p.waiting[id] = nil
-	return n
+	p.waiting[id] = list[1:]
+	return list[0], true
 }
 
 // tellPresence tells a session's room that its socket went or came back, after
@@ -62,10 +66,10 @@ func (s *Server) tellPresence(id protocol.SessionID, away, fresh bool) <-chan st
 		close(done)
 		return done
 	}
-	n, begin := s.presence.add(id, away, fresh)
-	if begin {
+	n := presenceNews{away, fresh, make(chan struct{})}
+	if s.presence.add(id, n) {
 		s.work.Go(func() {
-			for n := s.presence.next(id); n != nil; n = s.presence.next(id) {
+			for n, ok := s.presence.next(id); ok; n, ok = s.presence.next(id) {
 				ctx, cancel := s.shortly()
 				s.setAway(ctx, id, n.away, n.fresh)
 				cancel()

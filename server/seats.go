@@ -138,6 +138,18 @@ func (s *seats) of(id protocol.SessionID) (seat, rooms.Room, bool) {
 	return st, s.rooms[st.room].snapshot, true
 }
 
+// nodeOf returns the node of a member's session by the newest snapshot.
+func (s *seats) nodeOf(room protocol.RoomID, id protocol.SessionID) (protocol.NodeID, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if lr := s.rooms[room]; lr != nil {
+		if m, ok := lr.snapshot.Member(id); ok {
+			return m.Node, true
+		}
+	}
+	return "", false
+}
+
 // sits reports whether a session sits in room.
 func (s *seats) sits(id protocol.SessionID, room protocol.RoomID) bool {
 	s.mu.RLock()

@@ -5,6 +5,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,6 +83,7 @@ type Server struct {
 	census   *census
 	passage  *passage
 	presence *presence
+	kept     *kept
 	noting   sync.Mutex
 	moves    sync.Map // protocol.SessionID → int: of sessions that came from another node
 	wishes   sync.Map // protocol.SessionID → wish
@@ -105,6 +107,7 @@ func New(cfg Config) (*Server, error) {
 		cfg.Silence = silence
 	}
 	s := &Server{cfg: cfg, node: cfg.Bus.Node(), log: cfg.Logger, bus: cfg.Bus, seats: newSeats(), census: newCensus(), passage: newPassage(), presence: newPresence(), silence: max(0, cfg.Silence)}
+	s.kept = newKept(cmp.Or(cfg.Sessions.Grace, 30*time.Second))
 	s.life, s.end = context.WithCancel(context.Background())
 	if err := s.build(); err != nil {
 		s.end()

@@ -12,17 +12,15 @@ import (
 // Section 2 of docs/protocol.md.
 
 // relay adds the handler "relay", which passes d on to every other session.
-func relay(c *Config) *Hub {
-	hub := new(Hub)
+func relay(c *Config) {
 	c.Handlers["relay"] = Handler{Serve: func(_ context.Context, s *Session, m *protocol.Message) (any, error) {
-		for _, other := range hub.all() {
+		for _, other := range s.hub.all() {
 			if other != s {
 				other.Push(Push{Type: "relay", Room: m.Room, From: "1", Kind: m.Kind, D: m.D})
 			}
 		}
 		return nil, nil
 	}}
-	return hub
 }
 
 func TestMalformedMessages(t *testing.T) {
@@ -61,9 +59,7 @@ func TestMalformedMessages(t *testing.T) {
 		"byte order mark":             {"\ufeff{\"t\":\"relay\"}", protocol.CloseProtocol, "protocol: not an object"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var hub *Hub
-			r := newRig(t, func(c *Config) { hub = relay(c) })
-			bind(hub, r.hub)
+			r := newRig(t, relay)
 			a, b := r.dial(), r.dial()
 			a.hello("Ann")
 			b.hello("Bo")
@@ -81,13 +77,8 @@ func TestMalformedMessages(t *testing.T) {
 	}
 }
 
-// bind lets the relay handler see the hub that was made after it.
-func bind(relay, hub *Hub) { relay.sessions = hub.sessions }
-
 func TestRelayedByteForByte(t *testing.T) {
-	var hub *Hub
-	r := newRig(t, func(c *Config) { hub = relay(c) })
-	bind(hub, r.hub)
+	r := newRig(t, relay)
 	a, b := r.dial(), r.dial()
 	a.hello("Ann")
 	b.hello("Bo")
@@ -122,9 +113,7 @@ func TestUnknownType(t *testing.T) {
 }
 
 func TestOrder(t *testing.T) {
-	var hub *Hub
-	r := newRig(t, func(c *Config) { hub = relay(c) })
-	bind(hub, r.hub)
+	r := newRig(t, relay)
 	a, b := r.dial(), r.dial()
 	a.hello("Ann")
 	b.hello("Bo")

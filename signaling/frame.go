@@ -29,14 +29,18 @@ type Push struct {
 	Room  protocol.RoomID
 	From  protocol.MemberID
 	Kind  protocol.SignalKind
+	N     uint32 // of a signal: its sender's request number; 0: none
 	D     []byte // well-formed JSON; nothing of it is kept
 	Class Class
 	Key   string // of class Latest
+	// Unstated: no state tells of it. What comes while a session is resumed then
+	// follows that state, if the client needs one.
+	Unstated bool
 }
 
 func (p *Push) wire(seq uint64) []byte {
 	b := newFrame(len(p.D) + len(p.Room) + len(p.Type) + 64)
-	return seal(protocol.AppendPush(b, protocol.Push{Type: p.Type, Seq: seq, Room: p.Room, From: p.From, Kind: p.Kind, D: p.D}))
+	return seal(protocol.AppendPush(b, protocol.Push{Type: p.Type, Seq: seq, Room: p.Room, From: p.From, Kind: p.Kind, N: p.N, D: p.D}))
 }
 
 // Frame is a push prepared once for many sessions.

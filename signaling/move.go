@@ -404,9 +404,10 @@ func (s *Session) depart(to protocol.NodeID, save bool) {
 	}
 	s.tell(func(o Observer) { o.Moved(s, to) })
 	s.mu.Lock()
+	s.state = stateMoved
+	s.unholdLocked()
 	r := s.recordLocked()
 	r.Rest = s.restLocked()
-	s.state = stateMoved
 	s.ring, s.replies = ring{}, replies{}
 	s.mu.Unlock()
 	h.m.moves.WithLabelValues(map[bool]string{true: "given", false: "fenced"}[save]).Inc()

@@ -347,6 +347,7 @@ func (s *Session) attachLocked(k *socket, frames [][]byte) {
 	for _, b := range frames {
 		s.hub.m.bytesOut.Add(float64(len(b)))
 	}
+	s.unholdLocked()
 }
 
 // fail answers a hello or resume that did not succeed, and closes where trying

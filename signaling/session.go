@@ -1,6 +1,7 @@
 package signaling
 
 import (
+	"bytes"
 	"context"
 	"net/netip"
 	"sync"
@@ -42,6 +43,7 @@ type Session struct {
 	seq     uint64
 	ring    ring
 	replies replies
+	held    []Push          // unstated pushes that wait for the socket
 	busy    bool            // somebody has the turn
 	queue   []chan struct{} // who waits for it
 }
@@ -142,6 +144,12 @@ func (s *Session) pushLocked(p *Push, wire []byte) *socket {
 			return nil
 		}
 	}
+	if p.Unstated && s.state == stateOpening && len(s.held) < s.hub.cfg.Limits.RingMessages {
+		h := *p
+		h.D = bytes.Clone(p.D)
+		s.held = append(s.held, h)
+		return nil
+	}
 	if p.Class == MustDeliver {
 		s.seq++
 		wire = p.wire(s.seq)
@@ -158,6 +166,18 @@ func (s *Session) pushLocked(p *Push, wire []byte) *socket {
 		return s.sock
 	}
 	return nil
+}
+
+// unholdLocked pushes what was held, now that the session has a socket or leaves.
+func (s *Session) unholdLocked() {
+	held := s.held
+	s.held = nil
+	for i := range held {
+		if k := s.pushLocked(&held[i], nil); k != nil {
+			s.hub.m.dropped[dropFull].Inc()
+			s.hub.spawn(func() { s.abandon(k, protocol.CloseSlow, "slow") })
+		}
+	}
 }
 
 // Close closes the socket with a code. If the code tells clients not to come

@@ -56,6 +56,7 @@ import { Emitter } from './emitter.js';
  */
 
 const keptSignals = 256; // until a call takes them
+const rememberedSignals = 256; // of each peer: some come again after the death of a node
 
 /**
  * A room that we sit in: a matched one of two seats or a named one.
@@ -75,6 +76,8 @@ export class Room extends Emitter {
   #state;
   /** @type {Signal[]} */
   #early = [];
+  /** The newest signals of each peer, by number. @type {Map<string, Set<number>>} */
+  #seen = new Map();
   /** @type {Call | null} */
   #call = null;
 
@@ -176,7 +179,7 @@ export class Room extends Emitter {
     const d = m.d ?? {};
     switch (m.t) {
       case 'signal':
-        this.#signal({ from: m.from ?? '', kind: m.kind ?? '', d });
+        if (!this.#again(m.from ?? '', m.n ?? 0)) this.#signal({ from: m.from ?? '', kind: m.kind ?? '', d });
         break;
       case 'chat':
         this.chat.pushed(d);
@@ -242,6 +245,22 @@ export class Room extends Emitter {
 
   // ---- inside ----
 
+  /**
+   * Whether a signal was here before; those without a number never were.
+   *
+   * @param {string} from
+   * @param {number} n
+   */
+  #again(from, n) {
+    if (!n) return false;
+    const seen = this.#seen.get(from) ?? new Set();
+    this.#seen.set(from, seen);
+    if (seen.has(n)) return true;
+    seen.add(n);
+    if (seen.size > rememberedSignals) for (const old of seen) if (seen.delete(old)) break;
+    return false;
+  }
+
   /** @param {Signal} s */
   #signal(s) {
     if (this.#call) this.emit('signal', s);
@@ -275,6 +294,7 @@ export class Room extends Emitter {
     if (!peer) return;
     this.peers.delete(id);
     this.chat.typed(id, false);
+    this.#seen.delete(id);
     this.#early = this.#early.filter((s) => s.from !== id);
     this.emit('left', { peer, reason });
     if (this.kind !== 'matched') return;
@@ -292,6 +312,7 @@ export class Room extends Emitter {
     const peer = this.peers.get(id);
     if (!peer) return;
     peer.away = away;
+    if (fresh) this.#seen.delete(id); // its numbers begin anew
     if (fresh) this.#early = this.#early.filter((s) => s.from !== id);
     if (away) this.emit('away', peer);
     else this.emit('back', { peer, fresh });

@@ -142,6 +142,7 @@
  * @property {string} [room]
  * @property {string} [from]
  * @property {string} [kind]
+ * @property {number} [n] of a signal: its sender's number
  * @property {any} d
  *
  * @typedef {'ice-timeout' | 'ice-disconnected' | 'dtls' | 'media-denied' | 'no-turn' | 'peer-left' | 'other'} FailReason
