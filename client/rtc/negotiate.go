@@ -128,7 +128,7 @@ func (p *Peer) restart() error {
 	return p.offer(&webrtc.OfferOptions{ICERestart: true})
 }
 
-// maxRestarts is how often a failed connection is tried again.
+// maxRestarts is how often in a row a failed connection is tried again.
 const maxRestarts = 3
 
 // revive tries a failed connection again, a few times.

@@ -59,7 +59,7 @@ type Peer struct {
 	// Owned by the negotiation's goroutine.
 	ignoreOffer bool
 	waiting     []webrtc.ICECandidateInit // before the first remote description
-	restarts    int                       // after failures
+	restarts    int                       // after failures, since it was connected
 	restartDue  bool                      // when the negotiation is stable again
 
 	data atomic.Pointer[webrtc.DataChannel] // nil while not open
@@ -101,17 +101,21 @@ func (p *Peer) listen() {
 		}
 	})
 	p.pc.OnICECandidate(func(c *webrtc.ICECandidate) { p.do(func() error { return p.sendCandidate(c) }) })
-	p.pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
-		p.cfg.Logger.Debug("connection", "state", s.String())
-		switch s {
-		case webrtc.PeerConnectionStateConnected:
-			p.once.Do(func() { close(p.connected) })
-		case webrtc.PeerConnectionStateFailed:
-			p.do(p.revive)
-		}
-	})
+	p.pc.OnConnectionStateChange(p.changed)
 	p.pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { p.wg.Go(func() { p.receive(t) }) })
 	p.pc.OnDataChannel(p.adopt)
+}
+
+// changed takes a new state of the connection.
+func (p *Peer) changed(s webrtc.PeerConnectionState) {
+	p.cfg.Logger.Debug("connection", "state", s.String())
+	switch s {
+	case webrtc.PeerConnectionStateConnected:
+		p.once.Do(func() { close(p.connected) })
+		p.do(func() error { p.restarts = 0; return nil })
+	case webrtc.PeerConnectionStateFailed:
+		p.do(p.revive)
+	}
 }
 
 // setUp adds what this side sends.

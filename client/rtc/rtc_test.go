@@ -207,6 +207,29 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestRevivesAgainAndAgain: a long call may lose its way any number of times.
+func TestRevivesAgainAndAgain(t *testing.T) {
+	a, b, ab, ba := pair(t, Config{Data: true}, Config{Data: true})
+	close(ab.hold)
+	close(ba.hold)
+	connect(t, a, b)
+	ufrag := func() string {
+		p, err := a.pc.SCTP().Transport().ICETransport().GetLocalParameters()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.UsernameFragment
+	}
+	for i := range maxRestarts + 2 {
+		before := ufrag()
+		a.changed(webrtc.PeerConnectionStateFailed)
+		testenv.Eventually(t, 20*time.Second, func() bool {
+			return ufrag() != before && a.State() == webrtc.PeerConnectionStateConnected && b.State() == webrtc.PeerConnectionStateConnected &&
+				a.pc.SignalingState() == webrtc.SignalingStateStable
+		}, "restart %d", i+1)
+	}
+}
+
 func TestEarlyCandidatesWait(t *testing.T) {
 	a, b, ab, ba := pair(t, Config{Data: true}, Config{Data: true})
 	// The offer comes last.
