@@ -23,7 +23,13 @@ import (
 	"github.com/rondo-chat/rondo/internal/testenv"
 )
 
-func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
+func TestMain(m *testing.M) {
+	if config := os.Getenv(programVariable); config != "" {
+		fmt.Fprintln(os.Stderr, runProgram(config))
+		os.Exit(1)
+	}
+	os.Exit(lab.Main(m))
+}
 
 const (
 	// step is how long one thing on a page may take.

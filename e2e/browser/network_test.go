@@ -65,6 +65,7 @@ func TestNetworkChangeRelayed(t *testing.T) {
 type roamStage struct {
 	net             *lab.Roaming
 	node            *lab.Node
+	cert            *lab.Certificate
 	person, partner *browser
 	relayed         bool
 }
@@ -74,7 +75,7 @@ func newRoamStage(t *testing.T, relayed bool) *roamStage {
 	net := lab.NewRoaming(t, relayed)
 	cert := lab.NewCertificate(t, net.ServerIP)
 	return &roamStage{
-		net: net, relayed: relayed,
+		net: net, relayed: relayed, cert: cert,
 		node:    lab.Start(t, lab.Options{Cert: cert, Netns: net.Server, IP: net.ServerIP}),
 		person:  newBrowser(t, browserOptions{cert: cert, netns: net.Person}),
 		partner: newBrowser(t, browserOptions{cert: cert, netns: net.Partner}),
@@ -103,14 +104,12 @@ func (s *roamStage) run(t *testing.T, c change) {
 	person.say(partner, "before")
 	for _, p := range order {
 		p.closeChat()
-		p.do(chromedp.Evaluate[chromedp.Void](traceScript))
+		p.do(beginTrace())
 	}
 
 	var back time.Time // when there is a link again
 	t.Cleanup(func() {
-		s.net.LoseMobile()
-		s.net.LoseWifi()
-		s.net.JoinWifi() // for the next call
+		s.atHome()
 		for _, p := range order {
 			p.logTrace(back)
 		}
@@ -121,16 +120,37 @@ func (s *roamStage) run(t *testing.T, c change) {
 	for _, p := range order {
 		p.movesAgain(back.Add(c.bound()))
 	}
-	partner.readsAll(person, append([]string{"before"}, said...))
+	for _, p := range order {
+		p.has(append([]string{"before"}, said...))
+	}
 	person.say(partner, "after")
 	partner.say(person, "and after")
 	for _, p := range order {
 		p.kept(room, before[p], c.moves)
+		if c.moves {
+			p.told()
+		}
 	}
+	person.reached(back, c.bound()*7/10)
 	if c.moves {
 		s.usesNewAddress(t, person, partner)
 	}
 }
+
+// beginTrace begins the trace of a page in a call.
+func beginTrace() chromedp.Action[chromedp.Void] {
+	return chromedp.Evaluate[chromedp.Void](traceScript)
+}
+
+// atHome brings the person back to the Wi-Fi, for the next call.
+func (s *roamStage) atHome() {
+	s.net.LoseMobile()
+	s.net.LoseWifi()
+	s.net.JoinWifi()
+}
+
+// pause lets an outage be as long as it is.
+func pause(d time.Duration) { <-time.NewTimer(d).C }
 
 // arrive is ready over a network that has just changed, where a browser gives up
 // what it was loading.
@@ -148,7 +168,7 @@ func (p *page) arrive(url string) {
 	p.view(step, "landing")
 }
 
-// change changes the network, and returns what the partner wrote meanwhile.
+// change changes the network, and returns what the two wrote meanwhile.
 func (s *roamStage) change(t *testing.T, c change, person, partner *page) (said []string) {
 	t.Helper()
 	if c.gap == 0 {
@@ -159,21 +179,25 @@ func (s *roamStage) change(t *testing.T, c change, person, partner *page) (said 
 	s.net.LoseWifi()
 	end := time.NewTimer(c.gap)
 	defer end.Stop()
+	if c.moves {
+		person.send("in a tunnel")
+	}
 	for i := range 3 {
 		text := fmt.Sprintf("are you there? %d", i+1)
-		partner.write(text)
+		partner.send(text)
+		partner.until(step, fmt.Sprintf(`rondo.room.chat.messages.some(m => m.text === %q)`, text), text+" is sent")
 		said = append(said, text)
 	}
-	<-end.C // the outage is as long as it is
-	if c.moves {
-		for _, p := range []*page{person, partner} {
-			p.shoot("away-" + p.name)
-		}
-		s.net.JoinMobile()
-	} else {
+	<-end.C
+	if !c.moves {
 		s.net.JoinWifi()
+		return said
 	}
-	return said
+	for _, p := range []*page{person, partner} {
+		p.shoot("away-" + p.name)
+	}
+	s.net.JoinMobile()
+	return append(said, "in a tunnel") // which left the tunnel last
 }
 
 // usesNewAddress checks that media goes over the network that the person is in now.
@@ -264,13 +288,37 @@ func (p *page) logTrace(back time.Time) {
 	p.t.Logf("\n%s", p.traceText(back))
 }
 
-// write sends a chat message and waits until the server has it.
-func (p *page) write(text string) {
+// told checks that the person in front of the page could see what was going on.
+func (p *page) told() {
+	p.t.Helper()
+	for _, e := range p.trace() {
+		if strings.HasPrefix(e.What, "peer says: ") && strings.Contains(strings.ToLower(e.What), "reconnecting") {
+			return
+		}
+	}
+	p.t.Errorf("%s: never said that it reconnects", p.name)
+}
+
+// reached checks how long after the link was back the session went on.
+func (p *page) reached(back time.Time, bound time.Duration) {
+	p.t.Helper()
+	var at time.Time
+	for _, e := range p.trace() {
+		if e.What == "server open" {
+			at = time.UnixMilli(e.At)
+		}
+	}
+	if after := at.Sub(back); at.IsZero() || after > bound {
+		p.t.Errorf("%s: reached the server %v after the link was back, want at most %v", p.name, after, bound)
+	}
+}
+
+// send sends a chat message.
+func (p *page) send(text string) {
 	p.t.Helper()
 	p.openChat()
 	p.fill("chat-input", text)
 	p.click("chat-send")
-	p.until(step, fmt.Sprintf(`[...document.querySelectorAll(%q)].some(li => li.textContent.includes(%q))`, testid("chat-log")+" li[data-off]", text), text+" is sent")
 	p.closeChat()
 }
 
@@ -280,20 +328,17 @@ func (p *page) closeChat() {
 	p.do(chromedp.Click(chromedp.CSS("#chat-close"), chromedp.NodeVisible))
 }
 
-// readsAll waits until the other page's log has exactly these texts, in order.
-func (p *page) readsAll(to *page, texts []string) {
+// has waits until the page's chat is these texts, each shown once.
+func (p *page) has(texts []string) {
 	p.t.Helper()
 	var got []string
 	testenv.Eventually(p.t, step, func() bool {
-		got, _ = tryEval[[]string](to, fmt.Sprintf(`rondo.room.chat.messages.map(m => m.text)`))
+		got, _ = tryEval[[]string](p, `rondo.room.chat.messages.map(m => m.text)`)
 		return len(got) >= len(texts)
-	}, "%s reads all: %v", to.name, lazy(func() string { return strings.Join(got, "|") }))
-	if !slices.Equal(got, texts) {
-		p.t.Errorf("%s reads %q, want %q", to.name, got, texts)
-	}
-	shown := eval[[]string](to, fmt.Sprintf(`[...document.querySelectorAll(%q)].map(li => li.textContent)`, testid("chat-log")+" li[data-off]"))
-	if len(shown) != len(texts) {
-		p.t.Errorf("%s shows %q, want %q", to.name, shown, texts)
+	}, "%s: has read %q: %v", p.name, texts, lazy(func() string { return fmt.Sprintf("%q", got) }))
+	shown := eval[int](p, fmt.Sprintf(`document.querySelectorAll(%q).length`, testid("chat-log")+" li[data-off]"))
+	if !slices.Equal(got, texts) || shown != len(texts) {
+		p.t.Errorf("%s: has read %q and shows %d of them, want %q", p.name, got, shown, texts)
 	}
 }
 

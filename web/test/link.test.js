@@ -127,6 +127,23 @@ test('the polite side asks for a restart, the impolite one makes it', async () =
   assert.deepEqual(w.log.filter((/** @type {string} */ l) => !l.includes('candidate')), ['b restart', 'a offer', 'b answer']);
 });
 
+test('who was away finds several asks for a restart, and makes one', async () => {
+  const w = wire();
+  await Promise.all([w.a.start(), w.b.start()]);
+  const [a] = await connected(w);
+  a.become('disconnected');
+  w.log.length = 0;
+  w.held = true;
+  w.a.restart();
+  for (let i = 0; i < 3; i++) w.a.signalled('restart', {});
+  await settle();
+  assert.deepEqual(w.log.filter((/** @type {string} */ l) => !l.includes('candidate')), ['a offer']);
+  w.held = false;
+  w.flush();
+  await settle(200);
+  await connected(w);
+});
+
 test('a restart that was only a precaution is not shown, and ends', async () => {
   const w = wire();
   await Promise.all([w.a.start(), w.b.start()]);

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
 import { Rondo, memoryStore } from '../sdk/rondo.js';
+import { FakePeer, FakeStream, peers } from './fake-peer.js';
 import { FakeSocket, settle, sockets } from './fake-socket.js';
+
+Object.assign(globalThis, { MediaStream: FakeStream });
 
 /** @returns {FakeSocket} */
 const socket = () => /** @type {FakeSocket} */ (sockets.at(-1));
@@ -237,4 +240,16 @@ test('block ends a matched room', async () => {
   await p;
   assert.equal(room.ended, 'left');
   assert.equal(rondo.room, null);
+});
+
+test('a call that loses its peer asks whether the server is still there', async () => {
+  const rondo = await client();
+  socket().say({ t: 'match.found', seq: 1, room: 'k1', d: { ...found(), mode: 'video', ice: { servers: [], ttl_ms: 60_000, policy: 'all' } } });
+  rondo.room?.startCall({ RTCPeerConnection: /** @type {any} */ (FakePeer) });
+  await settle();
+  const pc = /** @type {FakePeer} */ (peers.at(-1));
+  pc.become('connected');
+  assert.equal(socket().last('ping'), undefined);
+  pc.become('disconnected');
+  assert.ok(socket().last('ping'));
 });
