@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/rondo-chat/rondo/bus"
+	"github.com/rondo-chat/rondo/bus/stream"
 )
 
 const (
@@ -20,6 +21,7 @@ const (
 	ackAfter    = 50 * time.Millisecond
 	minResend   = 500 * time.Millisecond
 	maxResend   = 2 * time.Second
+	logEvery    = 5 * time.Second
 )
 
 // cast is a frame that is sent once at most.
@@ -96,6 +98,7 @@ type batch struct {
 	dispatch []dispatch
 	wire     []byte
 	hello    bool
+	alarm    *time.Timer
 }
 
 func (t *batch) empty() bool { return len(t.casts) == 0 && len(t.dispatch) == 0 && !t.hello }
@@ -119,7 +122,8 @@ func (t *batch) clear() {
 // publish sends what there is to send until the bus is closed.
 func (b *Bus) publish() {
 	defer close(b.flushed)
-	var t batch
+	t := batch{alarm: time.NewTimer(0)}
+	defer t.alarm.Stop()
 	for {
 		select {
 		case <-b.closing:
@@ -128,7 +132,7 @@ func (b *Bus) publish() {
 		default:
 		}
 		if at := b.fill(&t); t.empty() {
-			b.rest(at, b.closing)
+			t.rest(at, b.wake, b.closing)
 		} else {
 			_ = b.send(context.Background(), &t) // it is tried again
 		}
@@ -147,7 +151,7 @@ func (b *Bus) flush(t *batch) {
 				return
 			}
 		} else if b.links.waits() {
-			b.rest(at, ctx.Done())
+			t.rest(at, b.wake, ctx.Done())
 		} else {
 			return
 		}
@@ -156,15 +160,14 @@ func (b *Bus) flush(t *batch) {
 }
 
 // rest waits until at, or until there is something to do.
-func (b *Bus) rest(at time.Time, end <-chan struct{}) {
+func (t *batch) rest(at time.Time, wake, end <-chan struct{}) {
 	var alarm <-chan time.Time
 	if !at.IsZero() {
-		t := time.NewTimer(time.Until(at))
-		defer t.Stop()
-		alarm = t.C
+		t.alarm.Reset(time.Until(at))
+		alarm = t.alarm.C
 	}
 	select {
-	case <-b.wake:
+	case <-wake:
 	case <-alarm:
 	case <-end:
 	}
@@ -190,11 +193,7 @@ func (b *Bus) fill(t *batch) (at time.Time) {
 	}
 	t.dispatch, at = b.links.next(t.dispatch, max(b.cfg.Batch-len(t.casts), 1), now)
 	lost, late := b.links.takeLost()
-	b.m.published.expired.Add(float64(lost.Expired))
-	b.m.published.restarted.Add(float64(lost.Restarted))
-	if lost.Expired > 0 || lost.Restarted > 0 {
-		b.log.Warn("redisbus: messages dropped", "no_sign_of_the_node", lost.Expired, "node_restarted", lost.Restarted)
-	}
+	b.dropped(lost, now)
 	if late {
 		b.nudge() // perhaps it is the own subscription that is silent
 	}
@@ -202,6 +201,19 @@ func (b *Bus) fill(t *batch) (at time.Time) {
 		at = b.greetAt
 	}
 	return at
+}
+
+// dropped counts messages that were kept and dropped, and logs them once in a while.
+func (b *Bus) dropped(lost stream.Lost, now time.Time) {
+	b.m.published.expired.Add(float64(lost.Expired))
+	b.m.published.restarted.Add(float64(lost.Restarted))
+	b.unlogged.Expired += lost.Expired
+	b.unlogged.Restarted += lost.Restarted
+	if b.unlogged == (stream.Lost{}) || now.Before(b.logAt) {
+		return
+	}
+	b.log.Warn("redisbus: messages dropped", "no_sign_of_the_node", b.unlogged.Expired, "node_replaced", b.unlogged.Restarted)
+	b.unlogged, b.logAt = stream.Lost{}, now.Add(logEvery)
 }
 
 // send publishes a batch in one pipeline and returns the first error.

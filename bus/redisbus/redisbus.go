@@ -28,6 +28,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/rondo-chat/rondo/bus"
+	"github.com/rondo-chat/rondo/bus/stream"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -112,6 +113,8 @@ type Bus struct {
 	// Owned by the publisher.
 	greetAt   time.Time // not before
 	greetWait backoff
+	unlogged  stream.Lost
+	logAt     time.Time // not before
 
 	mu      sync.Mutex
 	phase   phase

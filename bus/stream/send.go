@@ -45,7 +45,7 @@ func (l *Link) asking(now time.Time) bool { return !l.askAt.IsZero() && !now.Bef
 func (l *Link) question(now time.Time) uint64 {
 	wait := min(l.limits.Resend<<min(l.asks, 10), l.limits.MaxResend)
 	l.asks++
-	l.askAt = now.Add(wait)
+	l.askAt, l.askedAt = now.Add(wait), now
 	if l.asks >= askTimes && (l.peer != 0 || len(l.kept) == 0) {
 		l.askAt = time.Time{}
 	}

@@ -39,7 +39,7 @@ type Limits struct {
 const MaxCount = 1024
 
 const (
-	nackAgain = 100 * time.Millisecond // between two requests for the same number
+	nackAgain = 100 * time.Millisecond // between two requests for the same number, or two questions
 	askTimes  = 5                      // questions to an unknown epoch, if nothing waits for it
 	minHold   = 20 * time.Millisecond  // after a frame could not be sent; doubles
 	maxHold   = 250 * time.Millisecond
@@ -108,16 +108,17 @@ type Link struct {
 	gapAt   time.Time
 
 	// Getting acquainted.
-	nonce  uint64    // not yet repeated; 0: none
-	nonces uint64    // the last one
-	asked  uint64    // the epoch that shall repeat it; 0: whoever is there
-	askAt  time.Time // zero: not asking
-	asks   int
-	tell   uint64 // an epoch that waits for a frame; 0: none
-	answer uint64 // the nonce to repeat to it
-	used   time.Time
-	lost   Lost
-	late   bool
+	nonce   uint64    // not yet repeated; 0: none
+	nonces  uint64    // the last one
+	asked   uint64    // the epoch that shall repeat it; 0: whoever is there
+	askAt   time.Time // zero: not asking
+	askedAt time.Time // last
+	asks    int
+	tell    uint64 // an epoch that waits for a frame; 0: none
+	answer  uint64 // the nonce to repeat to it
+	used    time.Time
+	lost    Lost
+	late    bool
 }
 
 // New makes a link of the node's own epoch. Numbers begin with first (not 0); a
@@ -256,7 +257,10 @@ func (l *Link) ask(epoch uint64, now time.Time) {
 	}
 	l.asked = epoch
 	if l.askAt.IsZero() {
-		l.asks, l.askAt = 0, now
+		l.asks = 0
+	}
+	if soon := later(now, l.askedAt.Add(nackAgain)); l.askAt.IsZero() || soon.Before(l.askAt) {
+		l.askAt = soon // it is there, so do not wait any longer
 	}
 }
 
