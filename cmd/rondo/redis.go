@@ -12,6 +12,7 @@ import (
 
 	"github.com/rondo-chat/rondo/internal/redisbreaker"
 	"github.com/rondo-chat/rondo/internal/redishook"
+	"github.com/rondo-chat/rondo/internal/redismaster"
 )
 
 // redisTimeout bounds every call to Redis: a server that does not answer must
@@ -36,6 +37,9 @@ func (n *node) openRedis(ctx context.Context, url string) (redis.UniversalClient
 	if err != nil {
 		return nil, nil, err
 	}
+	if single, ok := client.(*redis.Client); ok && isSentinel(url) {
+		redismaster.Attach(single)
+	}
 	redishook.Attach(client, n.metrics.Registerer())
 	n.onClose(func() {
 		breaker.Close()
@@ -47,6 +51,11 @@ func (n *node) openRedis(ctx context.Context, url string) (redis.UniversalClient
 		return nil, nil, fmt.Errorf("redis: no answer: %w", err)
 	}
 	return client, breaker, nil
+}
+
+func isSentinel(url string) bool {
+	scheme, _, _ := strings.Cut(url, "://")
+	return strings.HasSuffix(scheme, "+sentinel")
 }
 
 // newRedis makes a client with the settings that all kinds share.

@@ -22,6 +22,7 @@ type RedisServer struct {
 	dir     string
 	port    int
 	cluster bool
+	extra   []string // further arguments
 	proc    *Process
 }
 
@@ -35,9 +36,9 @@ func Redis(t testing.TB) *RedisServer {
 	return newRedis(t, false)
 }
 
-func newRedis(t testing.TB, cluster bool) *RedisServer {
+func newRedis(t testing.TB, cluster bool, extra ...string) *RedisServer {
 	t.Helper()
-	s := &RedisServer{t: t, path: Need(t, "redis-server"), dir: t.TempDir(), cluster: cluster}
+	s := &RedisServer{t: t, path: Need(t, "redis-server"), dir: t.TempDir(), cluster: cluster, extra: extra}
 	t.Cleanup(s.Kill)
 	var err error
 	for range 5 { // another process may take the port between our look and Redis' bind
@@ -71,7 +72,7 @@ func (s *RedisServer) start() error {
 		args = append(args, "--cluster-enabled", "yes", "--cluster-config-file", fmt.Sprintf("nodes-%d.conf", s.port),
 			"--cluster-node-timeout", "2000", "--cluster-port", strconv.Itoa(s.port+clusterBus))
 	}
-	proc, err := startProcess(exec.Command(s.path, args...))
+	proc, err := startProcess(exec.Command(s.path, append(args, s.extra...)...))
 	if err != nil {
 		return err
 	}

@@ -80,3 +80,21 @@ func TestEventually(t *testing.T) {
 		t.Fatal("a condition that never holds held")
 	}
 }
+
+func TestRedisSentinel(t *testing.T) {
+	s := RedisSentinel(t)
+	first := s.Master()
+	if first != s.Servers[0] {
+		t.Fatal("the first server is not the master")
+	}
+	if _, err := first.Do("SET", "k", "v"); err != nil {
+		t.Fatal(err)
+	}
+	if old := s.KillMaster(); old != first {
+		t.Fatal("another one was killed")
+	}
+	second := s.AwaitFailover(first)
+	if got, err := second.Do("GET", "k"); got != "v" || err != nil {
+		t.Errorf("the replica has %q, %v", got, err)
+	}
+}
