@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +25,7 @@ var errHelp = errors.New("help")
 // YAML file. A flag wins over the environment, which wins over the file.
 type config struct {
 	ConfigFile string
+	Roles      roleList
 
 	Listen         string
 	MetricsListen  string
@@ -96,6 +98,7 @@ func (c *config) flags(out io.Writer) *flag.FlagSet {
 	fs := flag.NewFlagSet("rondo", flag.ContinueOnError)
 	fs.SetOutput(out)
 	fs.StringVar(&c.ConfigFile, "config", "", "YAML `file` with any of these settings, named as the flags are")
+	fs.Var(&c.Roles, "roles", "comma-separated `list` of what this process does: signaling (page, WebSocket, matching), turn (default: both)")
 	fs.StringVar(&c.Listen, "listen", ":8080", "`address` of the page and the WebSocket")
 	fs.StringVar(&c.MetricsListen, "metrics-listen", "127.0.0.1:9464", "`address` of /metrics, /healthz and /readyz; empty: none")
 	fs.StringVar(&c.ReadyFile, "ready-file", "", "write the real addresses to this JSON `file` once the server is ready")
@@ -128,7 +131,7 @@ func (c *config) flags(out io.Writer) *flag.FlagSet {
 	fs.Var(&c.TURN.Deny, "turn-deny", "comma-separated `CIDRs` that relays may never reach")
 	fs.BoolVar(&c.TURN.RelayOnly, "turn-relay-only", false, "relays reach only other relays of this server; all calls go through TURN")
 	fs.Var(&c.TURN.Secrets, "turn-secret-files", "comma-separated `files` with static-auth secrets shared with other services; the first one signs")
-	fs.Var(&c.TURN.Servers, "turn-server", "comma-separated `URLs` of other TURN servers, signed with the first of turn-secret-files")
+	fs.Var(&c.TURN.Servers, "turn-server", "comma-separated `URLs` of other TURN servers: signed with the first of turn-secret-files, or, with roles signaling, our own secret")
 	fs.IntVar(&c.TURN.Bandwidth, "turn-bandwidth", 0, "`bytes` per second that one relay may carry each way (default 1000000)")
 
 	fs.Var(&c.Pools, "pools", "comma-separated `name:mode` pairs (default video:video,audio:audio,text:text); traits and schedules in the YAML file")
@@ -277,8 +280,10 @@ func (c *config) validate() error {
 		return bad("drain-timeout", "must not be negative")
 	case c.TURN.Bandwidth < 0:
 		return bad("turn-bandwidth", "must not be negative")
-	case len(c.TURN.Servers) > 0 && len(c.TURN.Secrets) == 0 && !allSTUN(c.TURN.Servers):
-		return bad("turn-server", "other TURN servers need turn-secret-files to sign credentials with")
+	case c.Roles.turn() && len(c.TURN.Servers) > 0 && len(c.TURN.Secrets) == 0 && !allSTUN(c.TURN.Servers):
+		return bad("turn-server", "other TURN servers need turn-secret-files to sign credentials with, or, if they are turn nodes of ours, roles: signaling here")
+	case !c.Roles.signaling() && !c.TURN.Enabled:
+		return bad("turn", "the role turn with turn switched off leaves nothing to do")
 	}
 	if _, err := logLevel(c.LogLevel); err != nil {
 		return bad("log-level", "%q is none of debug, info, warn, error", c.LogLevel)
@@ -302,6 +307,37 @@ func allSTUN(urls []string) bool {
 	}
 	return true
 }
+
+// relays reports whether this process runs a relay.
+func (c *config) relays() bool { return c.TURN.Enabled && c.Roles.turn() }
+
+// roleList is what a process does; empty: everything.
+type roleList []string
+
+const (
+	roleSignaling = "signaling"
+	roleTURN      = "turn"
+)
+
+func (l *roleList) String() string { return strings.Join(*l, ",") }
+
+func (l *roleList) Set(s string) error {
+	var parts stringList
+	_ = parts.Set(s)
+	for _, part := range parts {
+		if part != roleSignaling && part != roleTURN {
+			return fmt.Errorf("%q is neither %s nor %s", part, roleSignaling, roleTURN)
+		}
+	}
+	*l = roleList(parts)
+	return nil
+}
+
+func (l roleList) has(role string) bool { return len(l) == 0 || slices.Contains(l, role) }
+
+func (l roleList) signaling() bool { return l.has(roleSignaling) }
+
+func (l roleList) turn() bool { return l.has(roleTURN) }
 
 // stringList is a comma-separated flag.
 type stringList []string

@@ -85,6 +85,9 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		"ping":              {args: []string{"--ping", "1ms"}, want: "ping"},
 		"grace":             {args: []string{"--grace", "-1s"}, want: "grace"},
 		"TURN without keys": {args: []string{"--turn-server", "turn:a.example"}, want: "turn-secret-files"},
+		"unknown role":      {args: []string{"--roles", "turn,cook"}, want: "cook"},
+		"nothing to do":     {args: []string{"--roles", "turn", "--turn=false"}, want: "turn"},
+		"keys of others":    {args: []string{"--roles", "signaling,turn", "--turn-server", "turn:a.example"}, want: "turn-secret-files"},
 		"stray argument":    {args: []string{"--listen", ":1", "x"}, want: `"x"`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -93,6 +96,23 @@ func TestBadSettingsAreNamed(t *testing.T) {
 				t.Errorf("error %v does not name %q", err, tc.want)
 			}
 		})
+	}
+}
+
+func TestRoles(t *testing.T) {
+	for roles, want := range map[string][2]bool{"": {true, true}, "turn": {false, true}, "signaling": {true, false}, "signaling, turn": {true, true}} {
+		cfg, err := loadConfig([]string{"--roles", roles}, nil, io.Discard)
+		if err != nil || cfg.Roles.signaling() != want[0] || cfg.relays() != want[1] {
+			t.Errorf("roles %q: %+v, %v", roles, cfg, err)
+		}
+	}
+	if _, err := loadConfig([]string{"--roles", "signaling", "--turn-server", "turn:a.example"}, nil, io.Discard); err != nil {
+		t.Errorf("a signaling node signs for turn nodes with its own secret: %v", err)
+	}
+	var out, errOut strings.Builder
+	dir := t.TempDir()
+	if code := run(t.Context(), []string{"--roles", "turn", "--data", dir}, nil, &out, &errOut); code != 1 || !strings.Contains(errOut.String(), "secret-file") {
+		t.Errorf("a turn node without the secret: exit %d: %s", code, errOut.String())
 	}
 }
 

@@ -106,6 +106,17 @@ func (n *node) open(ctx context.Context) error {
 	}
 	n.metrics = metrics.New(version())
 	n.health = metrics.NewHealth(metrics.HealthConfig{Logger: n.log, Registerer: n.metrics.Registerer()})
+	if err := n.openTURN(); err != nil {
+		return err
+	}
+	if !n.cfg.Roles.signaling() {
+		return nil
+	}
+	return n.openServer(ctx)
+}
+
+// openServer makes the part that the role signaling stands for.
+func (n *node) openServer(ctx context.Context) error {
 	sc := server.Config{
 		Version: version(), Signer: n.signer, Guests: auth.NewGuests(n.signer, guestTTL),
 		RemoteAddr: clientAddr(n.cfg.TrustedProxies), Pools: matchPools(n.cfg.Pools),
@@ -124,15 +135,17 @@ func (n *node) open(ctx context.Context) error {
 	if err := n.openDrivers(ctx, &sc); err != nil {
 		return err
 	}
-	if err := n.openTURN(&sc); err != nil {
-		return err
-	}
+	n.offerTURN(&sc)
 	n.server, err = server.New(sc)
 	return err
 }
 
 func (n *node) openSecret() error {
 	path := n.cfg.secretPath()
+	if _, err := os.Stat(path); err != nil && !n.cfg.Roles.signaling() {
+		// A secret of its own would make a relay that nobody can use.
+		return fmt.Errorf("secret-file: a turn node needs that of the signaling nodes: %w", err)
+	}
 	secret, created, err := auth.LoadOrCreateSecret(path)
 	if err != nil {
 		return fmt.Errorf("secret-file: %w", err)
@@ -202,8 +215,8 @@ func matchPools(list poolList) []matchmaking.PoolConfig {
 // addresses is what the ready file says.
 type addresses struct {
 	Node    protocol.NodeID `json:"node"`
-	HTTP    string          `json:"http"`
-	HTTPS   bool            `json:"https"`
+	HTTP    string          `json:"http,omitempty"`
+	HTTPS   bool            `json:"https,omitempty"`
 	Metrics string          `json:"metrics,omitempty"`
 	TURNUDP string          `json:"turn_udp,omitempty"`
 	TURNTCP string          `json:"turn_tcp,omitempty"`
@@ -223,14 +236,18 @@ func (a *addresses) setTURN(l turnserver.Addr) {
 func (n *node) run(ctx context.Context, stdout io.Writer) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	public, err := net.Listen("tcp", n.cfg.Listen)
-	if err != nil {
-		return fmt.Errorf("listen: %w", err)
-	}
-	defer public.Close()
-	at := addresses{Node: n.id, HTTP: public.Addr().String(), HTTPS: n.certs.enabled()}
-	if err := n.server.Start(context.WithoutCancel(ctx)); err != nil {
-		return err
+	at := addresses{Node: n.id}
+	var public net.Listener
+	if n.server != nil {
+		var err error
+		if public, err = net.Listen("tcp", n.cfg.Listen); err != nil {
+			return fmt.Errorf("listen: %w", err)
+		}
+		defer public.Close()
+		at.HTTP, at.HTTPS = public.Addr().String(), n.certs.enabled()
+		if err := n.server.Start(context.WithoutCancel(ctx)); err != nil {
+			return err
+		}
 	}
 	failed := make(chan error, 4)
 	if err := n.turn.Start(); err != nil {
@@ -242,6 +259,26 @@ func (n *node) run(ctx context.Context, stdout io.Writer) error {
 	if err := n.serveMetrics(&at, stop, failed); err != nil {
 		return err
 	}
+	web := n.servePublic(public, failed)
+	if err := n.serveACME(failed); err != nil {
+		return err
+	}
+	if err := n.announce(at, stdout); err != nil {
+		return err
+	}
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+	return errors.Join(err, n.stop(web))
+}
+
+// servePublic serves the page and the WebSocket; without a listener, nothing.
+func (n *node) servePublic(public net.Listener, failed chan<- error) *http.Server {
+	if public == nil {
+		return n.newHTTP(nil)
+	}
 	web := n.newHTTP(n.server.Handler())
 	go func() {
 		if n.certs.enabled() {
@@ -251,17 +288,7 @@ func (n *node) run(ctx context.Context, stdout io.Writer) error {
 		}
 		failed <- web.Serve(public)
 	}()
-	if err := n.serveACME(failed); err != nil {
-		return err
-	}
-	if err := n.announce(at, stdout); err != nil {
-		return err
-	}
-	select {
-	case err = <-failed:
-	case <-ctx.Done():
-	}
-	return errors.Join(err, n.stop(web))
+	return web
 }
 
 // newHTTP is an HTTP server with the limits that a public one needs.
@@ -316,14 +343,7 @@ func ignoreClosed(err error) error {
 
 // announce tells a person, and whoever reads the ready file, where the server is.
 func (n *node) announce(at addresses, stdout io.Writer) error {
-	url := n.cfg.PublicURL
-	if url == "" {
-		url = localURL(at)
-	}
-	fmt.Fprintf(stdout, "Rondo %s is ready: open %s\n", version(), url)
-	if !at.HTTPS && n.cfg.PublicURL == "" {
-		fmt.Fprintln(stdout, "Browsers give camera and microphone only to https pages and to localhost; for other devices use --acme-domain or --tls-self-signed.")
-	}
+	n.greet(at, stdout)
 	if n.cfg.ReadyFile == "" {
 		return nil
 	}
@@ -336,6 +356,21 @@ func (n *node) announce(at addresses, stdout io.Writer) error {
 		return fmt.Errorf("ready-file: %w", err)
 	}
 	return os.Rename(tmp, n.cfg.ReadyFile)
+}
+
+func (n *node) greet(at addresses, stdout io.Writer) {
+	if at.HTTP == "" {
+		fmt.Fprintf(stdout, "Rondo %s is ready to relay at %s\n", version(), at.TURNUDP)
+		return
+	}
+	url := n.cfg.PublicURL
+	if url == "" {
+		url = localURL(at)
+	}
+	fmt.Fprintf(stdout, "Rondo %s is ready: open %s\n", version(), url)
+	if !at.HTTPS && n.cfg.PublicURL == "" {
+		fmt.Fprintln(stdout, "Browsers give camera and microphone only to https pages and to localhost; for other devices use --acme-domain or --tls-self-signed.")
+	}
 }
 
 // localURL is where a person on this machine finds the page.
@@ -357,8 +392,11 @@ func (n *node) stop(web *http.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), n.cfg.DrainTimeout+5*time.Second)
 	defer cancel()
 	n.health.Drain()
-	err := n.server.Drain(ctx, n.cfg.DrainTimeout/2)
-	err = errors.Join(err, n.server.Close(ctx))
+	var err error
+	if n.server != nil {
+		err = n.server.Drain(ctx, n.cfg.DrainTimeout/2)
+		err = errors.Join(err, n.server.Close(ctx))
+	}
 	// Calls go on without signaling; their relays get what is left of the time.
 	drain, done := context.WithTimeout(ctx, n.cfg.DrainTimeout/2)
 	defer done()

@@ -16,16 +16,15 @@ import (
 // partner's picture should not freeze before the page says why.
 const relayGrace = 30 * time.Second
 
-// openTURN makes the relay server, and tells sessions of it and of others.
-func (n *node) openTURN(sc *server.Config) error {
+// openTURN makes the relay server.
+func (n *node) openTURN() error {
 	tc := n.cfg.TURN
 	cfg := turnserver.Config{
 		Listen: tc.Listen, TLSListen: tc.TLSListen, ExternalIPs: tc.ExternalIPs, Host: tc.Host, Realm: tc.Realm,
 		RelayPorts:   turnserver.PortRange(tc.RelayPorts),
 		Policy:       turnserver.Policy{Allow: tc.Allow, Deny: tc.Deny},
 		Limits:       turnserver.Limits{Bandwidth: int64(tc.Bandwidth)},
-		ExternalOnly: !tc.Enabled, Logger: n.log, Registerer: n.metrics.Registerer(),
-		Secrets: []turnserver.Secret{{ID: "r1", Key: n.signer.Key("turn credentials")}},
+		ExternalOnly: !n.cfg.relays(), Logger: n.log, Registerer: n.metrics.Registerer(),
 	}
 	if tc.RelayOnly {
 		cfg.Policy.Mode = turnserver.ModeRelayOnly
@@ -40,22 +39,27 @@ func (n *node) openTURN(sc *server.Config) error {
 	if err != nil {
 		return err
 	}
-	cfg.Secrets = append(cfg.Secrets, shared...)
-	if cfg.Servers, err = otherServers(tc.Servers, shared); err != nil {
+	own := turnserver.Secret{ID: "r1", Key: n.signer.Key("turn credentials")}
+	cfg.Secrets = append([]turnserver.Secret{own}, shared...)
+	if cfg.Servers, err = otherServers(tc.Servers, append(shared, own)[0]); err != nil {
 		return err
 	}
 	if n.turn, err = turnserver.New(cfg); err != nil {
 		return fmt.Errorf("turn: %w", err)
 	}
+	if n.cfg.relays() {
+		n.health.AddCheck("turn", n.turn.Ready)
+	}
+	return nil
+}
+
+// offerTURN tells sessions of the relay server and of others.
+func (n *node) offerTURN(sc *server.Config) {
 	sc.ICE = func(id protocol.SessionID) *protocol.ICE {
 		ice := n.turn.ICE(id, time.Now())
 		return &ice
 	}
 	sc.Revoke = func(id protocol.SessionID) { n.turn.Revoke(id, relayGrace) }
-	if tc.Enabled {
-		n.health.AddCheck("turn", n.turn.Ready)
-	}
-	return nil
 }
 
 // readSecrets reads static-auth secrets, one from each file.
@@ -71,15 +75,16 @@ func readSecrets(files []string) ([]turnserver.Secret, error) {
 	return out, nil
 }
 
-// otherServers are the STUN and TURN servers of the setting turn-server.
-func otherServers(urls []string, secrets []turnserver.Secret) ([]turnserver.ExternalServer, error) {
+// otherServers are the STUN and TURN servers of the setting turn-server. They know
+// the secret: nodes of ours with the role turn know our own.
+func otherServers(urls []string, secret turnserver.Secret) ([]turnserver.ExternalServer, error) {
 	var out []turnserver.ExternalServer
 	for _, u := range urls {
 		other := turnserver.ExternalServer{URLs: []string{u}}
 		switch {
 		case strings.HasPrefix(u, "stun:"), strings.HasPrefix(u, "stuns:"):
 		case strings.HasPrefix(u, "turn:"), strings.HasPrefix(u, "turns:"):
-			other.Secret = secrets[0]
+			other.Secret = secret
 		default:
 			return nil, fmt.Errorf("%w: turn-server: %q is no STUN or TURN URL such as turn:relay.example.org", errUsage, u)
 		}

@@ -24,6 +24,7 @@ func TestProgram(t *testing.T) {
 	}
 	t.Run("settings are documented", func(t *testing.T) { testSettings(t, bin) })
 	t.Run("compose sets what exists", func(t *testing.T) { testComposeSettings(t, bin) })
+	t.Run("roles set what exists", func(t *testing.T) { testRoleSettings(t, bin) })
 	t.Run("people meet through nginx", func(t *testing.T) { testThroughNginx(t, bin) })
 }
 
@@ -116,6 +117,20 @@ func testComposeSettings(t *testing.T, bin string) {
 	}
 	if nodes != 2 {
 		t.Errorf("%d nodes, want 2", nodes)
+	}
+}
+
+// testRoleSettings gives the examples of nodes with one role to the program, in
+// the same way.
+func testRoleSettings(t *testing.T, bin string) {
+	for _, name := range []string{"deploy/roles/signaling.yaml", "deploy/roles/turn.yaml"} {
+		cmd := exec.Command(bin, "health", "--config", filepath.Join(root, name), "--metrics-listen", "127.0.0.1:1")
+		cmd.Env = []string{}
+		out, err := cmd.CombinedOutput()
+		exit := new(exec.ExitError)
+		if !errors.As(err, &exit) || exit.ExitCode() != 1 || !bytes.Contains(out, []byte("health")) {
+			t.Errorf("%s: rondo health with it: %v\n%s", name, err, out)
+		}
 	}
 }
 
