@@ -1,0 +1,210 @@
+package database
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"regexp"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+var setName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,30}$`)
+
+// Migrate brings the tables of one set up to date: it runs the goose migrations
+// of the folder in files that has the engine's name (sqlite, postgres, mysql),
+// NNNNN_name.sql, those in order that have not run yet. Each package that owns
+// tables is a set of its own with its own version table, goose_SET, so versions
+// of different sets never meet.
+//
+// Any number of nodes may call it at once: one works, the others wait, as long as ctx
+// allows. A database that is newer than the files is left as it is and logged:
+// during an update old nodes go on. On MariaDB and MySQL a migration is not
+// atomic, so there each file should hold one statement.
+func (db *DB) Migrate(ctx context.Context, set string, files fs.FS) error {
+	if !setName.MatchString(set) {
+		return fmt.Errorf("database: %q is no name of a set of migrations", set)
+	}
+	sub, err := engineFolder(files, db.engine)
+	if err != nil {
+		return err
+	}
+	pool, options, unlock, err := db.migrationPool(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	options = append(options, goose.WithTableName("goose_"+set), goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
+	provider, err := goose.NewProvider(gooseDialect(db.engine), pool, sub, options...)
+	if err != nil {
+		return fmt.Errorf("database: migrations of %s: %w", set, err)
+	}
+	return db.up(ctx, set, provider)
+}
+
+func (db *DB) up(ctx context.Context, set string, provider *goose.Provider) error {
+	done, err := provider.Up(ctx)
+	if err != nil {
+		return fmt.Errorf("database: migrations of %s: %w", set, wrapMigration(err))
+	}
+	for _, m := range done {
+		db.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "migrated the database",
+			slog.String("set", set), slog.Int64("version", m.Source.Version), slog.Duration("took", m.Duration))
+	}
+	have, want, err := provider.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("database: migrations of %s: %w", set, wrapMigration(err))
+	}
+	if have > want {
+		db.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "the database is newer than this program",
+			slog.String("set", set), slog.Int64("version", have), slog.Int64("known", want))
+	}
+	return nil
+}
+
+// wrapMigration classifies, and keeps goose's words (which file): a migration
+// has no parameters.
+func wrapMigration(err error) error {
+	if partial, ok := errors.AsType[*goose.PartialError](err); ok && partial.Failed != nil {
+		return fmt.Errorf("version %d: %w: %w", partial.Failed.Source.Version, wrap(partial.Err), partial.Err)
+	}
+	return wrap(err)
+}
+
+// engineFolder returns the folder with the engine's migrations, which must not be empty.
+func engineFolder(files fs.FS, engine Engine) (fs.FS, error) {
+	found := ""
+	err := fs.WalkDir(files, ".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && d.Name() == string(engine) && found == "" {
+			found = path
+			return fs.SkipAll
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("database: migrations: %w", err)
+	}
+	if found == "" {
+		return nil, fmt.Errorf("database: there are no migrations for %s", engine)
+	}
+	return fs.Sub(files, found)
+}
+
+func gooseDialect(e Engine) goose.Dialect {
+	switch e {
+	case Postgres:
+		return goose.DialectPostgres
+	case MySQL:
+		return goose.DialectMySQL
+	}
+	return goose.DialectSQLite3
+}
+
+// migrationPool returns connections for goose and takes, or has goose take, the
+// lock.
+func (db *DB) migrationPool(ctx context.Context) (*sql.DB, []goose.ProviderOption, func(), error) {
+	if db.engine != SQLite {
+		name := sha256.Sum256([]byte("rondo migrations " + db.source.url.Path))
+		return db.write.DB, []goose.ProviderOption{goose.WithSessionLocker(serverLock{db.engine, hex.EncodeToString(name[:16])})}, func() {}, nil
+	}
+	unlock, err := lockFile(ctx, db.source.path+"-migrate")
+	return db.write.DB, nil, unlock, err
+}
+
+// serverLock is a lock of the server that belongs to the connection which
+// migrates, so it ends with it.
+type serverLock struct {
+	engine Engine
+	name   string // one for each database of the server
+}
+
+var _ lock.SessionLocker = serverLock{}
+
+// lockPause is how long to wait before asking for a taken lock again.
+const lockPause = 100 * time.Millisecond
+
+// SessionLock implements lock.SessionLocker. It also lifts the statement timeout,
+// under which no migration of a big table would end.
+func (l serverLock) SessionLock(ctx context.Context, conn *sql.Conn) error {
+	try := "SELECT GET_LOCK(?, 0)"
+	if l.engine == Postgres {
+		if _, err := conn.ExecContext(ctx, "SET statement_timeout = 0"); err != nil {
+			return err
+		}
+		try = "SELECT CASE WHEN pg_try_advisory_lock(hashtextextended($1, 0)) THEN 1 ELSE 0 END"
+	}
+	for {
+		var got sql.NullInt64
+		if err := conn.QueryRowContext(ctx, try, l.name).Scan(&got); err != nil {
+			return err
+		}
+		if got.Int64 == 1 {
+			return nil
+		}
+		if err := wait(ctx, lockPause); err != nil {
+			return err
+		}
+	}
+}
+
+// SessionUnlock implements lock.SessionLocker.
+func (l serverLock) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
+	if l.engine == Postgres {
+		if _, err := conn.ExecContext(ctx, "RESET statement_timeout"); err != nil {
+			return err
+		}
+		_, err := conn.ExecContext(ctx, "SELECT pg_advisory_unlock(hashtextextended($1, 0))", l.name)
+		return err
+	}
+	_, err := conn.ExecContext(ctx, "SELECT RELEASE_LOCK(?)", l.name)
+	return err
+}
+
+// lockFile locks with an open transaction of a second SQLite file: a lock that
+// works on every system, between handles of one process too, and ends with the process.
+func lockFile(ctx context.Context, path string) (unlock func(), err error) {
+	if err := makeFile(path); err != nil {
+		return nil, err
+	}
+	pool, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?_txlock=exclusive")
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	pool.SetMaxOpenConns(1)
+	for {
+		tx, err := pool.BeginTx(context.WithoutCancel(ctx), nil)
+		if err == nil {
+			return func() {
+				_ = tx.Rollback()
+				_ = pool.Close()
+			}, nil
+		}
+		err = wrap(err)
+		if e, ok := errors.AsType[*Error](err); ok && e.Kind == kindBusy {
+			err = wait(ctx, lockPause)
+		}
+		if err != nil {
+			_ = pool.Close()
+			return nil, wrap(err)
+		}
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
