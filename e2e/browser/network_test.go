@@ -193,6 +193,7 @@ func (s *roamStage) change(t *testing.T, c change, person, partner *page) (said 
 		s.net.JoinWifi()
 		return said
 	}
+	person.until(step, `document.querySelector('[data-testid="peer-state"]').textContent.startsWith("You lost your connection")`, "says whose network it is")
 	for _, p := range []*page{person, partner} {
 		p.shoot("away-" + p.name)
 	}

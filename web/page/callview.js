@@ -183,6 +183,9 @@ export class CallView {
       }),
       room.on('away', (peer) => this.#people.get(peer.id)?.setAway(true)),
       room.on('back', ({ peer }) => this.#people.get(peer.id)?.setAway(false)),
+      room.on('connection', (there) => {
+        for (const tile of this.#people.values()) tile.setCut(!there);
+      }),
       room.on('updated', (peer) => {
         const tile = this.#people.get(peer.id);
         if (tile) tile.name = peer.name;

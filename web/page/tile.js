@@ -14,6 +14,7 @@ export class Tile {
   #mode;
   #onRetry;
   #away = false;
+  #cut = false;
   /** @type {LinkState} */
   #state = 'connecting';
   /** @type {FailReason | ''} */
@@ -63,6 +64,12 @@ export class Tile {
   /** @param {boolean} away their way to the server is broken; media may well go on */
   setAway(away) {
     this.#away = away;
+    this.#draw();
+  }
+
+  /** @param {boolean} cut our own way to the server is broken */
+  setCut(cut) {
+    this.#cut = cut;
     this.#draw();
   }
 
@@ -143,7 +150,7 @@ export class Tile {
     let words = '';
     if (this.#away) words = `${this.#name} is reconnecting …`;
     else if (this.#state === 'connecting') words = 'Connecting …';
-    else if (this.#state === 'reconnecting') words = 'Reconnecting …';
+    else if (this.#state === 'reconnecting') words = this.#cut ? 'You lost your connection. Reconnecting …' : 'Reconnecting …';
     else if (!this.#media.audio && !showsVideo && this.#mode !== 'text') words = `${this.#name} is muted`;
     box.classList.add('small');
     box.hidden = words === '';
