@@ -25,8 +25,8 @@ const (
 
 // NewRoaming makes the network, with the person on Wi-Fi; it goes with the test.
 // It needs root. With relayed, all routers allow no direct path, and the partner
-// is behind one too; else the partner has a public address and only the server's
-// TURN is not needed.
+// is behind one too; else the partner has a public address and a direct path can be
+// made.
 func NewRoaming(t testing.TB, relayed bool) *Roaming {
 	t.Helper()
 	nat := portKeepingNAT

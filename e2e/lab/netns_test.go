@@ -88,6 +88,51 @@ func TestNATs(t *testing.T) {
 	}
 }
 
+// TestRoaming: the server sees the person at the Wi-Fi's address, not at all, and at
+// the mobile network's.
+func TestRoaming(t *testing.T) {
+	n := NewRoaming(t, false)
+	var server net.PacketConn
+	inNetns(t, n.Server, func() (err error) {
+		server, err = net.ListenPacket("udp4", n.ServerIP+":0")
+		return err
+	})
+	t.Cleanup(func() { server.Close() })
+	send := func() (err error) {
+		inNetns(t, n.Person, func() error {
+			var c net.Conn
+			if c, err = net.Dial("udp4", server.LocalAddr().String()); err == nil {
+				_, err = c.Write([]byte("hello"))
+				c.Close()
+			}
+			return nil
+		})
+		return err
+	}
+	seen := func(want string) {
+		t.Helper()
+		if err := send(); err != nil {
+			t.Fatal(err)
+		}
+		if addr, err := from(server); err != nil || addr.IP.String() != want {
+			t.Fatalf("seen at %v (%v), want %s", addr, err, want)
+		}
+	}
+	seen(n.WifiPublicIP)
+	n.LoseWifi()
+	if err := send(); err == nil {
+		t.Fatal("there is a way out without a link")
+	}
+	n.JoinMobile()
+	seen(n.MobilePublicIP)
+	n.LoseMobile()
+	n.JoinWifi()
+	seen(n.WifiPublicIP)
+	n.JoinMobile()
+	n.LeaveWifi()
+	seen(n.MobilePublicIP)
+}
+
 // from returns who sent the next packet to s.
 func from(s net.PacketConn) (*net.UDPAddr, error) {
 	if err := s.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
