@@ -1,4 +1,5 @@
-// Package bustest is the conformance suite of bus drivers.
+// Package bustest is the conformance suite of bus drivers: Run for what every
+// driver does, RunFaults for what package bus promises when the network breaks.
 package bustest
 
 import (
@@ -33,6 +34,7 @@ func Run(t *testing.T, network func(t *testing.T) func(node protocol.NodeID) bus
 		"CloseJoins":     testClose,
 		"HandleMisused":  testMisuse,
 		"TooBig":         testTooBig,
+		"Biggest":        testBiggest,
 		"NeverBlocks":    testNeverBlocks,
 		"UnhandledKinds": testUnhandled,
 	}
@@ -297,6 +299,23 @@ func testTooBig(t *testing.T, join func(protocol.NodeID) bus.Bus) {
 	for _, to := range []protocol.NodeID{"a", "b", ""} {
 		if err := b.Publish(bus.Message{To: to, Kind: "test", Payload: make([]byte, bus.MaxMessage)}); !errors.Is(err, bus.ErrTooBig) {
 			t.Fatal(to, err)
+		}
+	}
+}
+
+// testBiggest: the biggest messages arrive, and small ones between them.
+func testBiggest(t *testing.T, join func(protocol.NodeID) bus.Bus) {
+	a, b := join("a"), join("b")
+	started(t, a)
+	in := started(t, b)
+	const rounds = 3
+	for range rounds {
+		publish(t, a, bus.Message{To: "b", Key: "k", Payload: make([]byte, bus.MaxMessage-len("testk"))})
+		publish(t, a, bus.Message{To: "b", Key: "k"})
+	}
+	for i, m := range in.waits(t, 2*rounds) {
+		if big := len(m.Payload) > 0; big != (i%2 == 0) {
+			t.Fatalf("message %d has %d bytes", i, len(m.Payload))
 		}
 	}
 }

@@ -49,19 +49,24 @@ type pending interface {
 // RunFaults tests what package bus promises when the network breaks. Each call
 // of network makes one for one test.
 func RunFaults(t *testing.T, network func(t *testing.T) Network) {
-	for name := range network(t).Faults {
-		t.Run("Survives/"+name, func(t *testing.T) {
-			t.Parallel()
-			n := network(t)
-			testSurvives(t, n, n.Faults[name])
-		})
-	}
+	RunSurvives(t, network)
 	for name, f := range map[string]func(*testing.T, Network){
 		"Full": testFull, "DeadNode": testDeadNode, "RestartedNode": testRestartedNode,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f(t, network(t))
+		})
+	}
+}
+
+// RunSurvives is the part of RunFaults that makes the Network's Faults.
+func RunSurvives(t *testing.T, network func(t *testing.T) Network) {
+	for name := range network(t).Faults {
+		t.Run("Survives/"+name, func(t *testing.T) {
+			t.Parallel()
+			n := network(t)
+			testSurvives(t, n, n.Faults[name])
 		})
 	}
 }

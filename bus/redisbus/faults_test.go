@@ -60,11 +60,43 @@ func TestFaults(t *testing.T) {
 	})
 }
 
+// TestFaultsCluster: masters die and come back empty, one after another, and one
+// stalls.
+func TestFaultsCluster(t *testing.T) {
+	bustest.RunSurvives(t, func(t *testing.T) bustest.Network {
+		cl := testenv.RedisCluster(t)
+		return bustest.Network{
+			Keep: keep,
+			Join: func(node protocol.NodeID) bus.Bus {
+				return faultyBusOn(t, redis.NewClusterClient(&redis.ClusterOptions{Addrs: cl.Addrs, ContextTimeoutEnabled: true,
+					DialTimeout: timeout, ReadTimeout: timeout, WriteTimeout: timeout, PoolTimeout: timeout}), node)
+			},
+			Faults: map[string]bustest.Fault{
+				"Masters": {Slow: true, Make: func() {
+					for _, n := range cl.Nodes {
+						n.Kill()
+						wait(300)
+						n.Restart()
+						wait(300)
+					}
+				}},
+				"Stall": {Slow: true, Make: func() { stall(t, cl.Nodes[0], 1500) }},
+			},
+		}
+	})
+}
+
+// timeout is that of the program's clients.
+const timeout = 2 * time.Second
+
 func faultyBus(t *testing.T, addr string, node protocol.NodeID) *Bus {
 	t.Helper()
-	const timeout = 2 * time.Second
-	c := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true,
-		DialTimeout: timeout, ReadTimeout: timeout, WriteTimeout: timeout, PoolTimeout: timeout})
+	return faultyBusOn(t, redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true,
+		DialTimeout: timeout, ReadTimeout: timeout, WriteTimeout: timeout, PoolTimeout: timeout}), node)
+}
+
+func faultyBusOn(t *testing.T, c redis.UniversalClient, node protocol.NodeID) *Bus {
+	t.Helper()
 	t.Cleanup(func() { _ = c.Close() })
 	b, err := New(Config{
 		Client: c, Node: node, Probe: time.Second, ProbeWait: 500 * time.Millisecond, Keep: keep, Queue: 20_000,

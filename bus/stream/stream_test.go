@@ -404,3 +404,87 @@ func TestIdle(t *testing.T) {
 		t.Fatal("idle with a message kept")
 	}
 }
+
+// passes lets d pass, and sees how many messages of a node's present life b gets.
+func (w *world) passes(d time.Duration) (got int) {
+	for range d / (10 * time.Millisecond) {
+		w.step(10 * time.Millisecond)
+	}
+	return len(w.hosts[1].got[w.hosts[0].epoch])
+}
+
+// TestSilentRestart: a node that was started anew and has nothing to say is
+// noticed by who has something for its predecessor.
+func TestSilentRestart(t *testing.T) {
+	w := quiet(t)
+	w.start(1)
+	w.push(0)
+	if got := w.passes(time.Second); got != 0 || w.hosts[0].link.TakeLost().Restarted != 1 {
+		t.Fatalf("%d messages that were meant for the predecessor", got)
+	}
+	w.push(0)
+	if got := w.passes(time.Second); got != 1 {
+		t.Fatalf("%d messages", got)
+	}
+}
+
+// TestAckLost: a message is acknowledged again when it comes again.
+func TestAckLost(t *testing.T) {
+	w := quiet(t)
+	w.delay = 0
+	w.push(0)
+	w.step(0)
+	w.step(0) // it arrives
+	w.step(60 * time.Millisecond)
+	if len(w.air) != 1 {
+		t.Fatalf("%d frames under way", len(w.air))
+	}
+	w.air = nil // the acknowledgement does not
+	if got := w.passes(3 * time.Second); got != 2 || w.hosts[0].link.Bytes() != 0 {
+		t.Fatalf("%d messages, %d bytes kept", got, w.hosts[0].link.Bytes())
+	}
+}
+
+// TestLateMeeting: what was published for a node that nobody has met yet waits
+// for it.
+func TestLateMeeting(t *testing.T) {
+	w := newWorld(t, 1)
+	w.loss, w.delay = 1, 0
+	w.push(0)
+	w.passes(25 * time.Second)
+	w.loss = 0
+	if got := w.passes(3 * time.Second); got != 1 {
+		t.Fatalf("%d messages", got)
+	}
+}
+
+// TestTakenForPredecessor: a node that others take for the one before it says so,
+// also if it knows them.
+func TestTakenForPredecessor(t *testing.T) {
+	w := quiet(t)
+	a, b := w.hosts[0], w.hosts[1]
+	w.step(time.Second)
+	if _, v := b.link.Receive(Header{Epoch: a.epoch, To: 77, Base: 1, First: 1, Count: 1}, 1, w.now); v != Strange {
+		t.Fatal(v)
+	}
+	var f Frame
+	if !b.link.Next(w.now, &f) || f.To != a.epoch || f.Epoch != b.epoch {
+		t.Fatalf("%+v", f.Header)
+	}
+}
+
+// TestForgotten: a node that forgot another, and one that others forgot, go on
+// at once, and their numbers too.
+func TestForgotten(t *testing.T) {
+	for i := range 2 {
+		w := quiet(t)
+		h := w.hosts[i]
+		h.link = New(limits(), h.epoch, h.link.End(), w.now)
+		w.push(0)
+		if got := w.passes(300 * time.Millisecond); got != 2 {
+			t.Fatalf("%d messages after %d forgot the other", got, i)
+		}
+		w.push(1)
+		w.settle()
+	}
+}
