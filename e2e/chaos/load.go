@@ -3,8 +3,10 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -52,7 +54,12 @@ func newLoad(t testing.TB, s size, redis string, flags ...string) *load {
 		l.nodes = append(l.nodes, nil)
 		l.startNode(i)
 	}
-	t.Cleanup(l.end)
+	t.Cleanup(func() {
+		if t.Failed() {
+			l.keep()
+		}
+		l.end()
+	})
 	l.come()
 	l.meet()
 	l.stand()
@@ -193,7 +200,13 @@ func (l *load) fill(these []*person) {
 		seats[p] = string(st.You)
 	}
 	for i, p := range these {
-		l.until(p, "the others", func(*diary) bool { return p.joined == len(these)-1-i })
+		came := len(these) - 1 - i
+		l.until(p, "the others", func(d *diary) bool {
+			if p.joined > came {
+				d.bad = append(d.bad, fmt.Sprintf("%d came to its room, and %d were told of", came, p.joined))
+			}
+			return p.joined >= came
+		})
 	}
 	l.sit(string(st.Room), seats)
 }
@@ -257,6 +270,9 @@ func (l *load) quiet() {
 // diaries returns copies of the diaries.
 func (l *load) diaries() (all []*diary) {
 	for _, p := range l.all {
+		if p.c == nil {
+			continue // it did not get in
+		}
 		sid := string(p.c.Welcome().SID)
 		p.locked(func(d *diary) {
 			c := *d
@@ -329,6 +345,31 @@ func (l *load) end() {
 	}
 	_ = g.Wait() // Close has no error
 	l.reads.Wait()
+}
+
+// keep writes down what a failed run knows: the nodes' logs and the verdict.
+func (l *load) keep() {
+	v := judge(l.diaries(), 0)
+	dir := filepath.Join(os.TempDir(), "rondo-load-"+filepath.Base(l.t.Name()))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		l.t.Log(err)
+		return
+	}
+	files := map[string]string{"found.txt": strings.Join(v.found, "\n") + "\n"}
+	for i, n := range l.ever {
+		files[fmt.Sprintf("node%d.log", i)] = n.Output()
+	}
+	var b strings.Builder
+	for _, d := range l.diaries() {
+		fmt.Fprintf(&b, "%+v\n", *d)
+	}
+	files["diaries.txt"] = b.String()
+	for file, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+			l.t.Log(err)
+		}
+	}
+	l.t.Logf("logs of the nodes, diaries, all findings: %s", dir)
 }
 
 // mediaWatch looks whether packets come at every peer of a call.
