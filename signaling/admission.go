@@ -131,6 +131,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		no.write(w)
 		return
 	}
+	h.patience.Pass()
 	k := newSocket(h, key, keep(r, h.cfg.RemoteAddr(r)))
 	conn := &listening{ev: k}
 	ws, err := h.upgrader.Upgrade(hijacker{w, conn}, r, nil)

@@ -15,6 +15,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/rondo-chat/rondo/internal/ratelimit"
+	"github.com/rondo-chat/rondo/internal/turnstile"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -27,6 +28,7 @@ type Hub struct {
 	upgrader  *websocket.Upgrader
 	admission *admission
 	wheel     *wheel
+	patience  *turnstile.Turnstile // before what can wait
 	routes    map[protocol.Type]*route
 	buckets   int     // a session's
 	keeper    *keeper // nil: sessions stay here
@@ -73,6 +75,7 @@ func New(cfg Config) (*Hub, error) {
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.upgrader = newUpgrader(badHandshake)
 	h.admission = newAdmission(&h.cfg.Limits)
+	h.patience = turnstile.New()
 	h.inputs.New = func() any { return &input{buf: make([]byte, 0, 2<<10)} }
 	h.scratch.New = func() any { b := make([]byte, 0, coalesceBytes); return &b }
 	h.route()

@@ -207,7 +207,10 @@ func (s *Session) closeLater(code protocol.CloseCode, reason string) {
 // abandon closes k and lets the session know without waiting for the peer's answer.
 func (s *Session) abandon(k *socket, code protocol.CloseCode, reason string) {
 	k.close(code, reason)
-	s.hub.spawn(func() { s.lose(k) })
+	s.hub.spawn(func() {
+		s.hub.patience.Pass()
+		s.lose(k)
+	})
 }
 
 // acquire waits for the session's turn.
@@ -313,6 +316,7 @@ func (s *Session) awayLocked() {
 // due implements timed: the grace time is over.
 func (s *Session) due() time.Duration {
 	s.hub.spawn(func() {
+		s.hub.patience.Pass()
 		s.end(ClosedLost, func() bool {
 			return s.state == stateAway && s.hub.clock()-s.left >= s.hub.cfg.Limits.Grace
 		})

@@ -21,6 +21,8 @@ const (
 	maxOpenings = 3
 	// rawFactor is how many bytes may come for each byte of messages.
 	rawFactor = 4
+	// messageCost is what a message costs at least, in bytes of one that is large.
+	messageCost = 1 << 10
 )
 
 // Phases of a socket.
@@ -45,6 +47,8 @@ type socket struct {
 	dec   protocol.Decoder
 	pings ratelimit.Bucket // ping frames
 	raw   ratelimit.Bucket // bytes, headers of frames included
+	light ratelimit.Bucket // what may be sent until heavy
+	heavy bool             // its messages let others go first
 	left  *peerClosed      // how the peer closed
 	gone  bool             // reading ended
 
@@ -94,7 +98,9 @@ func keep(r *http.Request, addr netip.Addr) *Request {
 func (k *socket) run() {
 	defer k.hub.leave(k)
 	if s := k.open(); s != nil {
-		k.serve(s)
+		if !k.serve(s) {
+			k.hub.patience.Pass()
+		}
 		s.lose(k)
 	}
 	k.linger()
@@ -138,6 +144,7 @@ func (k *socket) opening() (s *Session, ok bool) {
 	}
 	defer k.hub.inputs.Put(in)
 	k.phase.Store(phaseOpening)
+	k.hub.patience.Pass()
 	ctx := newLazyContext(k.hub.ctx, k.hub.cfg.Limits.Handler)
 	defer ctx.end()
 	switch in.msg.Type {
@@ -153,12 +160,17 @@ func (k *socket) opening() (s *Session, ok bool) {
 	return s, true
 }
 
-// serve reads and handles until the socket closes.
-func (k *socket) serve(s *Session) {
+// serve reads and handles until the socket closes; it reports whether it let others
+// go before the end.
+func (k *socket) serve(s *Session) (patient bool) {
 	for ok := true; ok; {
-		k.t.wait()
+		patient = k.t.wait()
+		if patient || k.heavy {
+			k.hub.patience.Pass()
+		}
 		ok = k.serveOne(s)
 	}
+	return patient
 }
 
 func (k *socket) serveOne(s *Session) bool {
@@ -166,9 +178,19 @@ func (k *socket) serveOne(s *Session) bool {
 	if in == nil {
 		return false
 	}
+	k.heavy = k.weigh(len(in.buf))
 	s.handle(k, &in.msg)
 	k.hub.inputs.Put(in)
 	return true
+}
+
+// weigh reports whether the client sends more than people do, a message of so many
+// bytes included: within the limits, but others go first.
+func (k *socket) weigh(bytes int) bool {
+	rate := k.hub.cfg.Limits.Bytes
+	rate.PerSecond, rate.Burst = rate.PerSecond/4, rate.Burst/8
+	ok, _ := k.light.Take(time.Now(), float64(bytes+messageCost), rate)
+	return !ok
 }
 
 // receive returns the next message, to be put back, or nil when the socket is

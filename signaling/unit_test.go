@@ -129,7 +129,7 @@ type sink struct {
 
 func newSink() *sink { return &sink{gate: make(chan struct{}, 1000), down: make(chan struct{})} }
 
-func (s *sink) wait()                            {}
+func (s *sink) wait() bool                       { return false }
 func (s *sink) next() (bool, error)              { <-s.down; return false, errors.New("closed") }
 func (s *sink) read([]byte, int) ([]byte, error) { panic("nothing to read") }
 func (s *sink) setDeadline(time.Time)            {}
@@ -360,7 +360,7 @@ type wire struct {
 	out []string
 }
 
-func (w *wire) wait() {}
+func (w *wire) wait() bool { return false }
 func (w *wire) next() (bool, error) {
 	select {
 	case w.last = <-w.in:
@@ -737,4 +737,30 @@ func TestWheelLate(t *testing.T) {
 			t.Errorf("after %v: %v", 20*tick, a.fired)
 		}
 	})
+}
+
+// TestHeavy: only who sends more than people do waits for others.
+func TestHeavy(t *testing.T) {
+	heavy := func(bytes, times int, every time.Duration) (n int) {
+		synctest.Test(t, func(t *testing.T) {
+			var l Limits
+			k := &socket{hub: &Hub{cfg: Config{Limits: l.withDefaults()}}}
+			for range times {
+				if k.weigh(bytes) {
+					n++
+				}
+				time.Sleep(every)
+			}
+		})
+		return n
+	}
+	if n := heavy(6<<10, 6, 0) + heavy(300, 30, 20*time.Millisecond) + heavy(200, 1000, 300*time.Millisecond); n > 0 {
+		t.Errorf("%d messages of a call and its chat wait", n)
+	}
+	if n := heavy(16<<10, 32, 0); n < 25 {
+		t.Errorf("only %d of 32 large messages wait", n)
+	}
+	if n := heavy(100, 500, 20*time.Millisecond); n < 200 {
+		t.Errorf("only %d of 500 messages wait", n)
+	}
 }

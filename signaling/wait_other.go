@@ -9,4 +9,4 @@ type readiness struct{}
 
 func newReadiness(syscall.RawConn) *readiness { return &readiness{} }
 
-func (*readiness) wait() {}
+func (*readiness) wait() (over bool) { return false }

@@ -12,6 +12,7 @@ type readiness struct {
 	raw    syscall.RawConn
 	look   func(fd uintptr) bool // made once
 	waited bool
+	over   bool
 }
 
 func newReadiness(c syscall.RawConn) *readiness {
@@ -22,13 +23,16 @@ func newReadiness(c syscall.RawConn) *readiness {
 		}
 		r.waited = true
 		var b [1]byte
-		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK)
+		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK)
+		r.over = n <= 0 && err != syscall.EAGAIN && err != syscall.EINTR
 		return err != syscall.EAGAIN
 	}
 	return r
 }
 
-func (r *readiness) wait() {
-	r.waited = false
+// wait reports whether the connection is over as far as one can see.
+func (r *readiness) wait() (over bool) {
+	r.waited, r.over = false, false
 	_ = r.raw.Read(r.look) // an error shows again when reading
+	return r.over
 }

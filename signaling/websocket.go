@@ -19,8 +19,9 @@ import (
 // gets whole frames and may be called beside it, one at a time.
 type transport interface {
 	// wait waits for something to read, or returns at once. It only saves
-	// memory: a goroutine that waits here has a small stack.
-	wait()
+	// memory: a goroutine that waits here has a small stack. over means that
+	// nothing more will come.
+	wait() (over bool)
 	// next waits for a message to begin and tells whether it is binary. The
 	// error is *peerClosed after a close frame; after any error comes no more.
 	next() (binary bool, err error)
@@ -129,10 +130,8 @@ func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // spoken reports whether the client offered a subprotocol that we speak.
 func spoken(ws *websocket.Conn) bool { return ws.Subprotocol() == protocol.Subprotocol }
 
-func (t *webSocket) wait() {
-	if t.conn.ready != nil && t.conn.buf.Buffered() == 0 {
-		t.conn.ready.wait()
-	}
+func (t *webSocket) wait() (over bool) {
+	return t.conn.ready != nil && t.conn.buf.Buffered() == 0 && t.conn.ready.wait()
 }
 
 func (t *webSocket) next() (binary bool, err error) {

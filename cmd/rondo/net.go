@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"github.com/rondo-chat/rondo/internal/turnstile"
 )
 
 // interfaceAddrs returns this machine's unicast addresses, loopback included.
@@ -52,4 +54,26 @@ func clientAddr(trusted []netip.Prefix) func(*http.Request) netip.Addr {
 		}
 		return addr
 	}
+}
+
+// patient lets who comes, and who asks for a page, wait for those who are there.
+type patient struct {
+	net.Listener
+	turn *turnstile.Turnstile
+}
+
+// Accept implements net.Listener.
+func (p patient) Accept() (net.Conn, error) {
+	c, err := p.Listener.Accept()
+	p.turn.Pass()
+	return c, err
+}
+
+// page lets requests for h wait in the same way.
+func page(h http.Handler) http.Handler {
+	turn := turnstile.New()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		turn.Pass()
+		h.ServeHTTP(w, r)
+	})
 }

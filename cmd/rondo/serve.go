@@ -22,6 +22,7 @@ import (
 	"github.com/rondo-chat/rondo/chat"
 	chatredis "github.com/rondo-chat/rondo/chat/redisstore"
 	"github.com/rondo-chat/rondo/internal/rediscall"
+	"github.com/rondo-chat/rondo/internal/turnstile"
 	"github.com/rondo-chat/rondo/matchmaking"
 	"github.com/rondo-chat/rondo/matchmaking/redisqueue"
 	"github.com/rondo-chat/rondo/metrics"
@@ -132,7 +133,7 @@ func (n *node) openServer(ctx context.Context) error {
 		return fmt.Errorf("%w: origins: %w", errUsage, err)
 	}
 	sc.CheckOrigin = origins.Check
-	sc.Page = web.Handler(web.Config{FrameAncestors: n.cfg.FrameAncestors})
+	sc.Page = page(web.Handler(web.Config{FrameAncestors: n.cfg.FrameAncestors}))
 	if err := n.openDrivers(ctx, &sc); err != nil {
 		return err
 	}
@@ -245,6 +246,7 @@ func (n *node) run(ctx context.Context, stdout io.Writer) error {
 			return fmt.Errorf("listen: %w", err)
 		}
 		defer public.Close()
+		public = patient{public, turnstile.New()}
 		at.HTTP, at.HTTPS = public.Addr().String(), n.certs.enabled()
 		if err := n.server.Start(context.WithoutCancel(ctx)); err != nil {
 			return err
@@ -295,7 +297,9 @@ func (n *node) servePublic(public net.Listener, failed chan<- error) *http.Serve
 // newHTTP is an HTTP server with the limits that a public one needs.
 func (n *node) newHTTP(h http.Handler) *http.Server {
 	return &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+		// The times end with the upgrade to a WebSocket, which has limits of its own.
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 		ErrorLog: log.New(&httpLog{log: n.log}, "", 0),
 	}
 }
