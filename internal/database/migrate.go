@@ -70,13 +70,17 @@ func (db *DB) up(ctx context.Context, set string, provider *goose.Provider) erro
 	return nil
 }
 
-// wrapMigration classifies, and keeps goose's words (which file): a migration
-// has no parameters.
+// wrapMigration classifies what the engine says and leaves goose's own errors as they are.
 func wrapMigration(err error) error {
+	version := ""
 	if partial, ok := errors.AsType[*goose.PartialError](err); ok && partial.Failed != nil {
-		return fmt.Errorf("version %d: %w: %w", partial.Failed.Source.Version, wrap(partial.Err), partial.Err)
+		version = fmt.Sprintf("version %d: ", partial.Failed.Source.Version)
 	}
-	return wrap(err)
+	wrapped := wrap(err)
+	if e, ok := errors.AsType[*Error](wrapped); ok && e.Kind == KindOther && e.Code == "" {
+		return err
+	}
+	return fmt.Errorf("%s%w", version, wrapped)
 }
 
 // engineFolder returns the folder with the engine's migrations, which must not be empty.
