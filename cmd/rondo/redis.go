@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -45,12 +46,37 @@ func (n *node) openRedis(ctx context.Context, url string) (redis.UniversalClient
 		breaker.Close()
 		_ = client.Close()
 	})
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	if err := client.Ping(ctx).Err(); err != nil {
+	if err := awaitRedis(ctx, client); err != nil {
 		return nil, nil, fmt.Errorf("redis: no answer: %w", err)
 	}
 	return client, breaker, nil
+}
+
+// redisStart is how long a node that starts waits for Redis, which may start
+// beside it.
+const redisStart = 10 * time.Second
+
+// awaitRedis waits until Redis answers. An answer that says no for good, such as
+// a wrong password, is an error at once.
+func awaitRedis(ctx context.Context, client redis.UniversalClient) error {
+	ctx, cancel := context.WithTimeout(ctx, redisStart)
+	defer cancel()
+	var cause error
+	for {
+		err := client.Ping(ctx).Err()
+		var said redis.Error
+		if err == nil || errors.As(err, &said) && !redis.IsLoadingError(err) {
+			return err
+		}
+		if cause == nil || ctx.Err() == nil && !errors.Is(err, redisbreaker.ErrOpen) {
+			cause = err
+		}
+		select {
+		case <-ctx.Done():
+			return cause
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
 }
 
 func isSentinel(url string) bool {
