@@ -195,7 +195,7 @@ func (m *Matcher) Block(ctx context.Context, user, other protocol.UserID) error 
 
 // unavailable is the answer while the queue is out of reach.
 func unavailable() *protocol.Error {
-	return &protocol.Error{Code: protocol.CodeUnavailable, Msg: "matching is not available right now", Retry: 2 * time.Second}
+	return &protocol.Error{Code: protocol.CodeUnavailable, Msg: "matching is not available right now", Retry: time.Second}
 }
 
 // nextEpoch returns an epoch greater than all before it, also than those of
