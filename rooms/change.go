@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"errors"
 	"slices"
 	"strconv"
 	"time"
@@ -53,44 +54,91 @@ func (r *Registry) changeAny(ctx context.Context, id protocol.RoomID, f step) (R
 	return r.write(ctx, id, auth.Random(5), f)
 }
 
-// write applies the step to the record, atomically: it loads the record, lets
-// the step change a copy, and swaps that in if nobody was faster. The change is
-// named op: if the record says that op took place already, it did not fail, only
-// the answer was lost.
+// write applies the step to the record, atomically: it loads the record, puts
+// back what the store has lost of it, lets the step change a copy, and swaps that
+// in if nobody was faster. The change is named op: if the record says that op took
+// place already, it did not fail, only the answer was lost.
 func (r *Registry) write(ctx context.Context, id protocol.RoomID, op string, f step) (Room, error) {
+	room, _, err := r.apply(ctx, id, op, f)
+	return room, err
+}
+
+// apply does what write says, and reports whether it put the room back.
+func (r *Registry) apply(ctx context.Context, id protocol.RoomID, op string, f step) (room Room, back bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
 	defer cancel()
-	failed := false
+	failed, moved := false, false
 	for range maxTries {
 		old, err := r.cfg.Store.Load(ctx, id)
 		if err != nil {
-			return Room{}, err
+			return Room{}, false, err
+		}
+		if old != nil && slices.Contains(old.Ops, op) {
+			r.recall.learn(old, false)
+			return old.shown(), false, nil
 		}
 		now := time.Now()
-		if old == nil || old.over(now) {
-			return Room{}, errNotFound()
+		m := r.mend(old, id, moved)
+		if m.rec == nil || m.rec.over(now) {
+			return Room{}, false, errNotFound()
 		}
-		if slices.Contains(old.Ops, op) {
-			return old.Room, nil
+		what, result := f(m.rec, now)
+		if what == unchanged && !m.leapt && !m.edited {
+			r.recall.learn(m.rec, m.waits)
+			return m.rec.shown(), false, result
 		}
-		rec := old.Clone()
-		what, result := f(rec, now)
-		if what == unchanged {
-			return rec.Room, result
-		}
-		rec.stamp(op, what)
-		switch ok, err := r.cfg.Store.Swap(ctx, old, rec); {
+		switch ok, err := r.swap(ctx, old, m, op, what); {
 		case ok:
-			return rec.Room, result
+			return m.rec.shown(), m.leapt, result
+		case errors.Is(err, ErrMoved):
+			moved = true
 		case err != nil && failed:
-			return Room{}, err
+			return Room{}, false, err
 		case err != nil:
 			failed = true // look whether it took place
 		default:
 			r.metrics.retries.Inc()
 		}
 	}
-	return Room{}, unavailable("the room is too busy")
+	return Room{}, false, unavailable("the room is too busy")
+}
+
+// mend is recall.mend for a node that has its lease: one that does not knows
+// nothing that counts.
+func (r *Registry) mend(stored *Record, id protocol.RoomID, moved bool) mended {
+	if fresh, _ := r.lease.state(r.cfg.Lease); fresh {
+		return r.recall.mend(stored, id, moved)
+	}
+	m := mended{rec: stored.Clone()}
+	if moved && stored != nil {
+		m.leap(stored.Rev, stored)
+	}
+	return m
+}
+
+// swap stores the record, after what is to be listed with it if it was put back.
+func (r *Registry) swap(ctx context.Context, old *Record, m mended, op string, what outcome) (bool, error) {
+	if m.leapt || m.edited {
+		what = changed
+	}
+	m.rec.stamp(op, what)
+	if m.leapt {
+		if err := r.expect(ctx, m.rec); err != nil {
+			return false, err
+		}
+	}
+	ok, err := r.cfg.Store.Swap(ctx, old, m.rec)
+	if !ok {
+		return false, err
+	}
+	r.recall.learn(m.rec, m.waits)
+	if m.leapt {
+		r.metrics.restores.Inc()
+	}
+	if m.gone != nil {
+		r.cfg.Removed(m.rec.shown(), m.gone, ReasonLost)
+	}
+	return true, nil
 }
 
 // stamp numbers the change and notes its name.
@@ -110,12 +158,19 @@ func (r *Registry) make(ctx context.Context, rec *Record) (room Room, made bool,
 	if err := r.lease.wait(ctx, r.cfg.Lease/2); err != nil {
 		return Room{}, false, err
 	}
+	if r.recall.has(rec.Room.ID) { // perhaps it ended, and the store has lost that
+		room, err := r.write(ctx, rec.Room.ID, auth.Random(5), look)
+		if protocol.CodeOf(err) != protocol.CodeNotFound {
+			return room, false, err
+		}
+	}
 	op := auth.Random(5)
 	rec.Ops = []string{op}
 	made, swapErr := r.cfg.Store.Swap(ctx, nil, rec)
 	if made {
 		r.metrics.opened(rec.Room)
-		return rec.Room, true, nil
+		r.recall.learn(rec, false)
+		return rec.shown(), true, nil
 	}
 	stored, err := r.cfg.Store.Load(ctx, rec.Room.ID) // also tells whether a failed Swap took place
 	switch {
@@ -131,7 +186,8 @@ func (r *Registry) make(ctx context.Context, rec *Record) (room Room, made bool,
 	if made {
 		r.metrics.opened(rec.Room)
 	}
-	return stored.Room, made, nil
+	r.recall.learn(stored, false)
+	return stored.shown(), made, nil
 }
 
 // seat gives m the next member id and adds it.

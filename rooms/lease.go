@@ -114,11 +114,25 @@ func (r *Registry) renewOnce(ctx context.Context) error {
 	}
 	call, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
 	defer cancel()
-	seats, err := r.cfg.Store.Renew(call, r.cfg.Node, lease)
+	first := r.gen == ""
+	got, err := r.cfg.Store.Renew(call, r.cfg.Node, lease)
 	if err != nil {
 		return err
 	}
-	r.seats.Store(int64(seats))
+	r.seats.Store(int64(got.Seats))
+	same := got.Gen == r.gen
+	r.gen = got.Gen
+	switch {
+	case first:
+	case lapsed && same && !got.Known:
+		r.recall.clear() // this node was taken for dead, and all it had taken over or removed
+	case !same || !got.Known || got.Seats < len(r.recall.seats()):
+		if err := r.relist(ctx); err != nil {
+			return err
+		}
+		r.recall.suspectAll()
+		r.hurry()
+	}
 	if lapsed {
 		return r.reclaim(ctx)
 	}

@@ -13,4 +13,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestMemory(t *testing.T) {
 	storetest.Run(t, func(testing.TB) rooms.Store { return rooms.NewMemory() })
+	storetest.RunLosses(t, func(testing.TB) (rooms.Store, func() func(bool)) {
+		s := rooms.NewMemory()
+		return s, s.Save
+	})
 }

@@ -8,13 +8,16 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rondo-chat/rondo/auth"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
 // Memory is a Store in the memory of one process. Registries of several nodes in
-// that process may share it.
+// that process may share it. Each is a generation of its own.
 type Memory struct {
 	mu      sync.Mutex
+	gen     string
+	gens    map[protocol.RoomID]string // in which each record was written
 	records map[protocol.RoomID]*Record
 	seats   map[protocol.NodeID]map[Seat]bool
 	leases  map[protocol.NodeID]time.Time
@@ -24,6 +27,8 @@ type Memory struct {
 // NewMemory makes an empty Memory.
 func NewMemory() *Memory {
 	return &Memory{
+		gen:     auth.Random(5),
+		gens:    map[protocol.RoomID]string{},
 		records: map[protocol.RoomID]*Record{},
 		seats:   map[protocol.NodeID]map[Seat]bool{},
 		leases:  map[protocol.NodeID]time.Time{},
@@ -50,28 +55,36 @@ func (m *Memory) Swap(_ context.Context, old, new *Record) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	stored := m.records[id]
-	if rev(stored) != rev(old) {
+	switch {
+	case rev(stored) != rev(old):
 		return false, nil
+	case old != nil && new != nil && old.Epoch == new.Epoch && m.gens[id] != m.gen:
+		return false, ErrMoved
 	}
 	for seat, node := range stored.Seats() {
 		delete(m.seats[node], seat)
 	}
 	delete(m.records, id)
+	delete(m.gens, id)
 	delete(m.due, id)
 	if new == nil {
 		return true, nil
 	}
 	for seat, node := range new.Seats() {
-		if m.seats[node] == nil {
-			m.seats[node] = map[Seat]bool{}
-		}
-		m.seats[node][seat] = true
+		m.listLocked(node, seat)
 	}
-	m.records[id] = new.Clone()
+	m.records[id], m.gens[id] = new.Clone(), m.gen
 	if !new.Until.IsZero() {
 		m.due[id] = new.Until
 	}
 	return true, nil
+}
+
+func (m *Memory) listLocked(node protocol.NodeID, seat Seat) {
+	if m.seats[node] == nil {
+		m.seats[node] = map[Seat]bool{}
+	}
+	m.seats[node][seat] = true
 }
 
 func recordID(old, new *Record) protocol.RoomID {
@@ -89,11 +102,25 @@ func rev(r *Record) uint64 {
 }
 
 // Renew implements Store.
-func (m *Memory) Renew(_ context.Context, node protocol.NodeID, ttl time.Duration) (int, error) {
+func (m *Memory) Renew(_ context.Context, node protocol.NodeID, ttl time.Duration) (Renewed, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	_, known := m.leases[node]
 	m.leases[node] = time.Now().Add(ttl)
-	return len(m.seats[node]), nil
+	return Renewed{Seats: len(m.seats[node]), Known: known, Gen: m.gen}, nil
+}
+
+// Relist implements Store.
+func (m *Memory) Relist(_ context.Context, node protocol.NodeID, seats []Seat, ttl time.Duration) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, seat := range seats {
+		m.listLocked(node, seat)
+	}
+	if _, known := m.leases[node]; !known {
+		m.leases[node] = time.Now().Add(ttl)
+	}
+	return nil
 }
 
 // Dead implements Store.
@@ -167,6 +194,7 @@ func (m *Memory) removeLocked(r *Record) {
 		delete(m.seats[node], seat)
 	}
 	delete(m.records, r.Room.ID)
+	delete(m.gens, r.Room.ID)
 	delete(m.due, r.Room.ID)
 }
 

@@ -14,6 +14,7 @@ type metrics struct {
 	leavesTotal *prometheus.CounterVec
 	runsTotal   *prometheus.CounterVec
 	retries     prometheus.Counter
+	restores    prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, seats func() float64) *metrics {
@@ -25,13 +26,15 @@ func newMetrics(reg prometheus.Registerer, seats func() float64) *metrics {
 		endedTotal:  vec("rondo_rooms_ended_total", "Rooms whose end this node brought about. reason: left, lost (a node died) or expired (was empty).", "kind", "reason"),
 		joinsTotal:  vec("rondo_rooms_joins_total", "Attempts to join a named room. result: ok, not_found, room_full, passcode, rate_limited, unavailable or other.", "result"),
 		leavesTotal: vec("rondo_rooms_leaves_total", "Members that this node took out of rooms. reason: left or lost (their node died, or no session held the seat).", "kind", "reason"),
-		runsTotal:   vec("rondo_rooms_background_total", "Rounds of the registry's background work. task: renew, sweep, keep or check; result: ok or error.", "task", "result"),
+		runsTotal:   vec("rondo_rooms_background_total", "Rounds of the registry's background work. task: renew, sweep, rebuild, keep or check; result: ok or error.", "task", "result"),
 		retries: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "rondo_rooms_conflicts_total", Help: "Changes that had to be tried again because another node changed the room first."}),
+		restores: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "rondo_rooms_restores_total", Help: "Rooms put back that the store had lost, or had lost changes of."}),
 	}
 	m.zero()
 	if reg != nil {
-		reg.MustRegister(m.openedTotal, m.endedTotal, m.joinsTotal, m.leavesTotal, m.runsTotal, m.retries,
+		reg.MustRegister(m.openedTotal, m.endedTotal, m.joinsTotal, m.leavesTotal, m.runsTotal, m.retries, m.restores,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "rondo_rooms_seats", Help: "Seats taken by sessions of this node, as of the last lease renewal."}, seats))
 	}

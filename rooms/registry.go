@@ -1,6 +1,7 @@
 package rooms
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -125,7 +126,13 @@ type Registry struct {
 	lease *lease
 	seats atomic.Int64 // of this node, at the last renewal
 
+	recall *recall
+	lost   chan struct{} // asks rebuild to run
+	gen    string        // of the store at the last renewal; owned by renew
+
 	burials map[protocol.NodeID]time.Time // dead nodes, and when to look at them again; owned by sweep
+	reached time.Time                     // when sweep got an answer last; owned by it
+	calm    time.Time                     // until when sweep takes nobody for dead; owned by it
 
 	cancel context.CancelFunc // of what Start began
 	done   sync.WaitGroup
@@ -136,7 +143,7 @@ func New(cfg Config) (*Registry, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	r := &Registry{cfg: cfg, lease: newLease(), burials: map[protocol.NodeID]time.Time{}}
+	r := &Registry{cfg: cfg, lease: newLease(), recall: newRecall(&cfg), lost: make(chan struct{}, 1), burials: map[protocol.NodeID]time.Time{}}
 	r.metrics = newMetrics(cfg.Registerer, func() float64 { return float64(r.seats.Load()) })
 	return r, nil
 }
@@ -188,6 +195,7 @@ func (r *Registry) Open(ctx context.Context, room Room) (Room, error) {
 		return Room{}, protocol.Errorf(protocol.CodeInternal, "a matched room needs an id and the members 1 and 2")
 	}
 	room = room.clone()
+	room.Carry = nil
 	room.Kind, room.Capacity, room.Version, room.Ended, room.Locked = Matched, 2, 1, false, false
 	room, _, err := r.make(ctx, &Record{Rev: 1, Next: 3, Room: room})
 	return room, err
@@ -249,6 +257,7 @@ func (r *Registry) Return(ctx context.Context, id protocol.RoomID, s protocol.Se
 // is zero and nothing changes. A matched room is Ended then.
 func (r *Registry) Leave(ctx context.Context, id protocol.RoomID, s protocol.SessionID) (Room, Member, error) {
 	var gone Member
+	mine := r.recall.member(id, s)
 	room, err := r.changeAny(ctx, id, func(rec *Record, now time.Time) (outcome, error) {
 		gone = Member{}
 		i := rec.Room.seat(s)
@@ -259,6 +268,7 @@ func (r *Registry) Leave(ctx context.Context, id protocol.RoomID, s protocol.Ses
 		r.unseat(rec, now, func(m Member) bool { return m.Session == s })
 		return changed, nil
 	})
+	r.recall.left(id, mine) // also if that could not be written: it is not to come back
 	switch {
 	case protocol.CodeOf(err) == protocol.CodeNotFound:
 		return Room{ID: id}, Member{}, nil
@@ -315,10 +325,17 @@ func (r *Registry) Get(ctx context.Context, id protocol.RoomID) (Room, error) {
 	if err != nil {
 		return Room{}, err
 	}
+	if r.recall.ahead(rec, id) {
+		room, err := r.write(ctx, id, auth.Random(5), look)
+		if err != nil || room.Ended {
+			return Room{}, cmp.Or(err, errNotFound())
+		}
+		return room, nil
+	}
 	if rec == nil || rec.over(time.Now()) || rec.Room.Ended {
 		return Room{}, errNotFound()
 	}
-	return rec.Room, nil
+	return rec.shown(), nil
 }
 
 // Stats says how much this node holds.

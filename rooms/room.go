@@ -17,7 +17,14 @@
 //   - a node gives up, renames and marks the seats of its own sessions only, so
 //     that one which wakes up late does nothing to who is elsewhere by now;
 //   - an empty named room is gone after ten minutes, a matched room at the first
-//     leave; nothing remains in the store if every node dies.
+//     leave; nothing remains in the store if every node dies;
+//   - a room with a member on a living node is put back if the store loses it, or
+//     loses the newest changes of it, with the members that the nodes vouch for and
+//     with its passcode, at once where it is asked for and else within seconds. A
+//     member that left, and a matched room that ended, which another node put back
+//     because it had not heard of that, are taken out again as soon as the node
+//     looks that knows. Versions and member numbers skip a thousand then, so that
+//     none is given out twice. Wrong passcodes may be counted anew.
 //
 // The Registry holds the rules; a Store holds records and knows no rule.
 package rooms
@@ -67,6 +74,7 @@ type Room struct {
 	Ended     bool            `json:"ended,omitempty"` // a matched room that somebody left: nothing but Leave works there
 	Members   []Member        `json:"members"`         // in the order of their ids
 	Note      []byte          `json:"note,omitempty"`  // opaque to this package
+	Carry     *Carry          `json:"carry,omitempty"` // for other nodes; never changed
 }
 
 // Member returns the session's member.

@@ -285,9 +285,9 @@ func (f *flaky) Swap(ctx context.Context, old, new *rooms.Record) (bool, error) 
 	return ok, err
 }
 
-func (f *flaky) Renew(ctx context.Context, node protocol.NodeID, ttl time.Duration) (int, error) {
+func (f *flaky) Renew(ctx context.Context, node protocol.NodeID, ttl time.Duration) (rooms.Renewed, error) {
 	if f.down.Load() { // only then: a node that often fails to renew is dead to others, and rightly
-		return 0, errDown
+		return rooms.Renewed{}, errDown
 	}
 	return f.Store.Renew(ctx, node, ttl)
 }

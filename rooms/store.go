@@ -2,6 +2,7 @@ package rooms
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -15,20 +16,28 @@ import (
 //
 // Each method is atomic by itself. Errors are *protocol.Error with code
 // unavailable and mean that the outcome is unknown; the Registry repeats safely.
+//
+// A store may lose what it was given, all of it or the newest. It gives each
+// stretch of its life in which it lost nothing a name of its own, the generation:
+// another server, the same one started anew, or a replica that took its place.
 type Store interface {
 	// Load returns the record, or nil if there is none.
 	Load(ctx context.Context, id protocol.RoomID) (*Record, error)
 
 	// Swap replaces old by new if what is stored has old's revision, and reports
 	// whether it did. A nil old means that nothing may be stored, a nil new
-	// removes. New's revision is old's plus one. From before Swap changes the
+	// removes. New's revision is above old's. If old was written in another
+	// generation than now, and new is of the same epoch, the error is ErrMoved. From before Swap changes the
 	// record, each of new's members is among the Seats of its node; some time
 	// after, a seat given up is not.
 	Swap(ctx context.Context, old, new *Record) (bool, error)
 
-	// Renew makes the node alive for ttl, by the store's clock, and returns how
-	// many seats it has.
-	Renew(ctx context.Context, node protocol.NodeID, ttl time.Duration) (seats int, err error)
+	// Renew makes the node alive for ttl, by the store's clock.
+	Renew(ctx context.Context, node protocol.NodeID, ttl time.Duration) (Renewed, error)
+
+	// Relist puts seats on the node's list, and makes the node alive for ttl unless
+	// it is on the list of nodes, alive or dead.
+	Relist(ctx context.Context, node protocol.NodeID, seats []Seat, ttl time.Duration) error
 
 	// Dead returns nodes whose lease is over and that were not forgotten.
 	Dead(ctx context.Context) ([]protocol.NodeID, error)
@@ -52,6 +61,17 @@ type Store interface {
 	Keep(ctx context.Context, rooms []protocol.RoomID) error
 }
 
+// ErrMoved means that the record was written in another generation of the store,
+// which may have lost newer ones of it: it needs a new epoch.
+var ErrMoved = errors.New("rooms: the store has changed hands")
+
+// Renewed is the answer to Renew.
+type Renewed struct {
+	Seats int    // how many the node has
+	Known bool   // the node was on the list of nodes, alive or dead
+	Gen   string // the generation of that list
+}
+
 // Seat is where a node's session sits.
 type Seat struct {
 	Room    protocol.RoomID
@@ -64,6 +84,8 @@ type Record struct {
 	Room Room `json:"room"`
 	// Rev counts writes, from 1. It rises at least as fast as Room.Version.
 	Rev uint64 `json:"rev"`
+	// Epoch changes when the room is put back after a loss; "" at first.
+	Epoch string `json:"epoch,omitempty"`
 	// Next is the number of the next member.
 	Next uint64 `json:"next"`
 	// Until, if set, is when the room is over: an empty named room's last

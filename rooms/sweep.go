@@ -31,6 +31,7 @@ func (r *Registry) begin() {
 	r.cancel = cancel
 	r.done.Go(func() { r.every(ctx, r.cfg.Lease/4, r.lease.poke, "renew", r.renew) })
 	r.done.Go(func() { r.every(ctx, r.cfg.Sweep, nil, "sweep", r.sweep) })
+	r.done.Go(func() { r.every(ctx, r.cfg.Lease/4, r.lost, "rebuild", r.rebuild) })
 	r.done.Go(func() { r.every(ctx, r.cfg.KeepEvery, nil, "keep", r.keep) })
 	if r.cfg.Holds != nil {
 		var suspects map[Seat]bool
@@ -85,6 +86,9 @@ func (r *Registry) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if r.quiet(time.Now()) {
+		dead = nil
+	}
 	maps.DeleteFunc(r.burials, func(node protocol.NodeID, _ time.Time) bool { return !slices.Contains(dead, node) })
 	for _, node := range dead {
 		if node == r.cfg.Node || seeded.DeadUnburied.Hit() {
@@ -108,6 +112,16 @@ func (r *Registry) sweep(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// quiet reports whether nobody is to be taken for dead: after a time without
+// answers all leases are over, and those who live need one to renew theirs.
+func (r *Registry) quiet(now time.Time) bool {
+	if now.Sub(r.reached) > r.cfg.Lease/2 {
+		r.calm = now.Add(r.cfg.Lease)
+	}
+	r.reached = now
+	return now.Before(r.calm)
 }
 
 // pages calls f with the node's seats, page by page.

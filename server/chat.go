@@ -64,6 +64,9 @@ func (s *Server) chatSend(ctx context.Context, sess *signaling.Session, m *proto
 // remember keeps what another node tells of a room in which somebody sits here,
 // for the case that the stores lose it.
 func (s *Server) remember(h castHead, d []byte) {
+	if h.Snapshot != nil {
+		s.registry.Learn(*h.Snapshot)
+	}
 	if h.Type != protocol.TypeChat || !s.seats.has(h.Room) {
 		return
 	}

@@ -53,9 +53,9 @@ func (s mortalRooms) Swap(ctx context.Context, old, new *rooms.Record) (bool, er
 	return s.Store.Swap(ctx, old, new)
 }
 
-func (s mortalRooms) Renew(ctx context.Context, n protocol.NodeID, ttl time.Duration) (int, error) {
+func (s mortalRooms) Renew(ctx context.Context, n protocol.NodeID, ttl time.Duration) (rooms.Renewed, error) {
 	if s.dead.Load() {
-		return 0, &protocol.Error{Code: protocol.CodeUnavailable}
+		return rooms.Renewed{}, &protocol.Error{Code: protocol.CodeUnavailable}
 	}
 	return s.Store.Renew(ctx, n, ttl)
 }

@@ -4,14 +4,15 @@
 //
 // Keys, all under the prefix and all with a time to live:
 //
-//	room:{<room>}    HASH  v = revision, d = record as JSON
+//	room:{<room>}    HASH  v = revision, d = record as JSON, g = generation
 //	seats:{<node>}   SET   "<room>/<member>/<session>" for each seat of the node
 //	nodes            ZSET  node by end of its lease
 //	rooms:due        ZSET  empty named room by its last instant
 //
 // A seat is listed before its room's record is written and taken off the list
 // after, so that a node that dies in between leaves an entry too many, never one
-// too few. Leases follow the Redis server's clock; ends of rooms that of the
+// too few. A generation is a replication id: Redis draws a new one when it starts,
+// and when a replica takes over. Leases follow the Redis server's clock; ends of rooms that of the
 // node that set them.
 package redisstore
 
@@ -19,6 +20,7 @@ import (
 	"context"
 	_ "embed" // the scripts
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -36,6 +38,9 @@ var swapLua string
 
 //go:embed renew.lua
 var renewLua string
+
+//go:embed relist.lua
+var relistLua string
 
 //go:embed dead.lua
 var deadLua string
@@ -65,8 +70,8 @@ type Config struct {
 
 // Store is a rooms.Store.
 type Store struct {
-	cfg                             Config
-	swap, renew, dead, forget, over *redis.Script
+	cfg                                     Config
+	swap, renew, relist, dead, forget, over *redis.Script
 }
 
 var _ rooms.Store = (*Store)(nil)
@@ -86,6 +91,7 @@ func New(cfg Config) (*Store, error) {
 		cfg:    cfg,
 		swap:   redis.NewScript(swapLua),
 		renew:  redis.NewScript(renewLua),
+		relist: redis.NewScript(relistLua),
 		dead:   redis.NewScript(deadLua),
 		forget: redis.NewScript(forgetLua),
 		over:   redis.NewScript(dueLua),
@@ -153,7 +159,11 @@ func (s *Store) write(ctx context.Context, old, new *rooms.Record) (bool, error)
 			return false, fmt.Errorf("rooms/redisstore: %w", err)
 		}
 	}
-	n, err := s.swap.Run(ctx, s.cfg.Client, []string{s.roomKey(id)}, was, rev, text, s.ttl(new).Milliseconds()).Int()
+	same := old != nil && new != nil && old.Epoch == new.Epoch
+	n, err := s.swap.Run(ctx, s.cfg.Client, []string{s.roomKey(id)}, was, rev, text, s.ttl(new).Milliseconds(), same).Int()
+	if err == nil && n == 2 {
+		return false, rooms.ErrMoved
+	}
 	return n == 1, rediscall.Error(err)
 }
 
@@ -218,20 +228,42 @@ func parseEntry(e string) (rooms.Seat, bool) {
 }
 
 // Renew implements rooms.Store.
-func (s *Store) Renew(ctx context.Context, node protocol.NodeID, ttl time.Duration) (int, error) {
+func (s *Store) Renew(ctx context.Context, node protocol.NodeID, ttl time.Duration) (rooms.Renewed, error) {
 	ctx, cancel := s.cfg.Deadline(ctx)
 	defer cancel()
-	err := s.renew.Run(ctx, s.cfg.Client, []string{s.nodesKey()}, string(node), ttl.Milliseconds(), max(s.cfg.TTL, 2*ttl).Milliseconds()).Err()
+	answer, err := s.renew.Run(ctx, s.cfg.Client, []string{s.nodesKey()}, string(node), ttl.Milliseconds(), max(s.cfg.TTL, 2*ttl).Milliseconds()).StringSlice()
 	if err := rediscall.Error(err); err != nil {
-		return 0, err
+		return rooms.Renewed{}, err
+	}
+	if len(answer) != 2 {
+		return rooms.Renewed{}, errors.New("rooms/redisstore: renew.lua gave an unexpected answer")
 	}
 	p := s.cfg.Client.Pipeline()
 	seats := p.SCard(ctx, s.seatsKey(node))
 	p.PExpire(ctx, s.seatsKey(node), s.cfg.TTL)
 	if _, err := p.Exec(ctx); err != nil {
-		return 0, rediscall.Error(err)
+		return rooms.Renewed{}, rediscall.Error(err)
 	}
-	return int(seats.Val()), nil
+	return rooms.Renewed{Seats: int(seats.Val()), Known: answer[0] == "known", Gen: answer[1]}, nil
+}
+
+// Relist implements rooms.Store.
+func (s *Store) Relist(ctx context.Context, node protocol.NodeID, seats []rooms.Seat, ttl time.Duration) error {
+	ctx, cancel := s.cfg.Deadline(ctx)
+	defer cancel()
+	if len(seats) > 0 {
+		entries := make([]any, len(seats))
+		for i, seat := range seats {
+			entries[i] = entry(seat)
+		}
+		p := s.cfg.Client.Pipeline()
+		p.SAdd(ctx, s.seatsKey(node), entries...)
+		p.PExpire(ctx, s.seatsKey(node), s.cfg.TTL)
+		if _, err := p.Exec(ctx); err != nil {
+			return rediscall.Error(err)
+		}
+	}
+	return rediscall.Error(s.relist.Run(ctx, s.cfg.Client, []string{s.nodesKey()}, string(node), ttl.Milliseconds(), max(s.cfg.TTL, 2*ttl).Milliseconds()).Err())
 }
 
 // Dead implements rooms.Store.

@@ -51,6 +51,55 @@ func TestSingle(t *testing.T) {
 	everyKeyExpires(t, client)
 }
 
+func TestLosses(t *testing.T) {
+	client, server := single(t)
+	open := opener(client)
+	storetest.RunLosses(t, func(t testing.TB) (rooms.Store, func() func(bool)) {
+		return open(t), func() func(bool) { return save(t, server, client) }
+	})
+	everyKeyExpires(t, client)
+}
+
+// save returns a function that brings Redis back to what it holds now; if fresh,
+// it is another server then as far as one can see, as after a fail-over.
+func save(t testing.TB, server *testenv.RedisServer, client redis.UniversalClient) func(fresh bool) {
+	t.Helper()
+	ctx := t.Context()
+	keys, err := client.Keys(ctx, "*").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved := map[string]string{}
+	for _, key := range keys {
+		text, err := client.Dump(ctx, key).Result()
+		if err != nil && err != redis.Nil {
+			t.Fatal(err)
+		}
+		if err == nil {
+			saved[key] = text
+		}
+	}
+	return func(fresh bool) {
+		t.Helper()
+		if err := client.FlushAll(ctx).Err(); err != nil {
+			t.Fatal(err)
+		}
+		for key, text := range saved {
+			if err := client.RestoreReplace(ctx, key, time.Hour, text).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !fresh {
+			return
+		}
+		for _, args := range [][]string{{"REPLICAOF", "127.0.0.1", "1"}, {"REPLICAOF", "NO", "ONE"}} {
+			if answer, err := server.Do(args...); err != nil || answer != "OK" {
+				t.Fatal(args, answer, err)
+			}
+		}
+	}
+}
+
 func TestCluster(t *testing.T) {
 	cluster := testenv.RedisCluster(t)
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: cluster.Addrs})

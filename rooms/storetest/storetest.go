@@ -197,8 +197,8 @@ func testSeats(t *testing.T, open func(t testing.TB) rooms.Store) {
 	wantSeats(t, s, "n2", "r/1/a", "r/2/b")
 	other := record("q", 1, "b@n2")
 	swap(t, s, nil, other, true)
-	if n, err := s.Renew(t.Context(), "n2", time.Minute); n != 3 || err != nil {
-		t.Fatalf("Renew = %d, %v, want 3 seats", n, err)
+	if got, err := s.Renew(t.Context(), "n2", time.Minute); got.Seats != 3 || got.Known || got.Gen == "" || err != nil {
+		t.Fatalf("Renew = %+v, %v, want 3 seats", got, err)
 	}
 	swap(t, s, moved, nil, true)
 	wantSeats(t, s, "n2", "q/1/b")

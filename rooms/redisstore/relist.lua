@@ -1,0 +1,10 @@
+-- Makes a node alive for a while, by the server's clock, unless it is on the list.
+-- KEYS[1]  nodes, ZSET: node by end of its lease, Unix ms
+-- ARGV[1]  node
+-- ARGV[2]  lease, ms
+-- ARGV[3]  time to live of the list, ms
+-- returns  nothing
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+redis.call('ZADD', KEYS[1], 'NX', string.format('%.0f', now + ARGV[2]), ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
