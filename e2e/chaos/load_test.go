@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"syscall"
 	"testing"
 	"time"
 
@@ -22,7 +21,7 @@ var (
 type trouble struct {
 	name  string
 	flags []string
-	do    func(l *load)
+	do    func(l *load, r broken)
 	every bool          // part of every test run
 	after time.Duration // how long the people are watched when all is well again
 	// complete: nothing may be refused, because the service never stops.
@@ -40,36 +39,68 @@ func TestLoad(t *testing.T) {
 	if whole {
 		s, stall, hold, after = full, 10*time.Second, 20*time.Second, 12*time.Second // longer than a lease
 	}
-	redis := testenv.Redis(t)
 	for _, tr := range []trouble{
 		// The session's grace and the node's lease end while the people are watched.
-		{name: "KillNode", flags: []string{"--grace", "8s"}, complete: true, do: func(l *load) { l.killNode(hold) }},
-		{name: "RedisStall", after: after, local: true, do: func(l *load) { l.stallRedis(redis, stall) }},
-		{name: "RedisEmpty", after: after, local: true, do: func(l *load) { redis.Kill(); pause(t.Context(), time.Second); redis.Restart() }},
-		{name: "RollingRestart", complete: true, do: (*load).rollNodes},
+		{name: "KillNode", flags: []string{"--grace", "8s"}, complete: true, do: func(l *load, _ broken) { l.killNode(hold) }},
+		{name: "RollingRestart", complete: true, do: func(l *load, _ broken) { l.rollNodes() }},
+		{name: "RedisStall", local: true, do: func(l *load, r broken) { r.stall(stall) }},
+		{name: "RedisEmpty", local: true, do: func(l *load, r broken) { r.empty() }},
+		{name: "RedisFailover", local: true, do: func(l *load, r broken) { r.failOver() }},
 	} {
 		t.Run(tr.name, func(t *testing.T) {
 			if !whole && !tr.every {
 				t.Skip("RONDO_LOAD is not set (make load sets it)")
 			}
-			if _, err := redis.Do("FLUSHALL"); err != nil {
-				t.Fatal(err)
+			tr.after = after
+			r := broken{T: t}
+			if tr.name == "RedisFailover" {
+				r.sentinel = testenv.RedisSentinel(t)
+				r.url = r.sentinel.URL
+			} else {
+				r.redis = testenv.Redis(t)
+				r.url = r.redis.URL
 			}
-			tr.run(t, s, redis.URL)
+			tr.run(t, s, r)
 		})
 	}
 }
 
+// broken is the Redis of a run, and what can happen to it. Each returns when it
+// is well again.
+type broken struct {
+	*testing.T
+	url      string
+	redis    *testenv.RedisServer
+	sentinel *testenv.Sentinel
+}
+
+// stall stops it for a while, as a slow disk or a long script does.
+func (r broken) stall(d time.Duration) {
+	r.redis.Stall()
+	pause(r.Context(), d)
+	r.redis.Continue()
+}
+
+// empty kills it; it comes back and knows nothing.
+func (r broken) empty() {
+	r.redis.Kill()
+	pause(r.Context(), time.Second)
+	r.redis.Restart()
+}
+
+// failOver kills the master; the sentinels make another one.
+func (r broken) failOver() { r.sentinel.AwaitFailover(r.sentinel.KillMaster()) }
+
 // run lets the trouble happen and judges.
-func (tr *trouble) run(t *testing.T, s size, redis string) {
-	l := newLoad(t, s, redis, tr.flags...)
+func (tr *trouble) run(t *testing.T, s size, r broken) {
+	l := newLoad(t, s, r.url, tr.flags...)
 	pause(t.Context(), 3*time.Second)
 	from := l.now()
-	tr.do(l)
+	tr.do(l, r)
 	back := l.now()
 	t.Logf("trouble from %v to %v", from.Round(time.Millisecond), back.Round(time.Millisecond))
 	l.matchLate()
-	pause(t.Context(), max(tr.after, 3*time.Second))
+	pause(t.Context(), tr.after)
 	l.quiet()
 	gaps := l.watch.end()
 	v := judge(l.diaries(), back)
@@ -136,18 +167,6 @@ func (l *load) killNode(hold time.Duration) {
 	n.Kill()
 	l.untilBack(n.Node)
 	pause(context.Background(), hold)
-}
-
-// stallRedis stops Redis for a while, as a slow disk or a long script does.
-func (l *load) stallRedis(redis *testenv.RedisServer, d time.Duration) {
-	l.t.Helper()
-	pid, err := pidOf(redis)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	l.signal(pid, syscall.SIGSTOP)
-	pause(context.Background(), d)
-	l.signal(pid, syscall.SIGCONT)
 }
 
 // rollNodes replaces one node after the other.
