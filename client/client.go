@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -202,6 +203,7 @@ func (c *Client) greet(l *link) error {
 	if token != "" {
 		m, err := l.ask(protocol.TypeResume, protocol.Resume{Token: token, Seq: seq}, c.opts.Silence)
 		if err == nil {
+			l.resumed = true
 			return c.resumed(m)
 		}
 		if protocol.CodeOf(err) != protocol.CodeResumeExpired {
@@ -297,6 +299,10 @@ func (c *Client) publish(l *link) {
 	c.mu.Lock()
 	c.link = l
 	frames := c.unansweredLocked()
+	if l.resumed { // a first word tells the server that the new token has arrived
+		frames = slices.Insert(frames, 0, fmt.Appendf(nil, `{"t":"ack","a":%d}`, c.seq))
+		c.acked = c.seq
+	}
 	c.mu.Unlock()
 	for _, f := range frames {
 		if l.writeLocked(f) != nil {

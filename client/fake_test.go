@@ -120,6 +120,7 @@ func (s *fakeSocket) resume(next string, rest string) protocol.Resume {
 		s.t.Fatal(err)
 	}
 	s.send(`{"t":"resumed","id":%d,"d":{"sid":"s_1","node":"n_1","resume":{"token":%q,"ttl_ms":30000},"ping_ms":25000%s}}`, m.ID, next, rest)
+	s.read(protocol.TypeAck) // the client has the token
 	return r
 }
 

@@ -48,7 +48,8 @@ func (m *envelope) err() error {
 
 // link is one socket of a session. Reads belong to the client's goroutine.
 type link struct {
-	conn *websocket.Conn
+	conn    *websocket.Conn
+	resumed bool // the session was opened before; static once it is known
 
 	mu sync.Mutex // held while writing
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"github.com/rondo-chat/rondo/internal/testenv"
 	"github.com/rondo-chat/rondo/protocol"
 )
@@ -171,7 +173,9 @@ func TestNodeDies(t *testing.T) {
 	if rec, _, _ := v.store.Load(t.Context(), w.SID); rec.Node != "n2" || string(rec.Note) != "seat" {
 		t.Errorf("%+v", rec)
 	}
-	// Nor is the first token worth anything, anywhere.
+	// Nor is the first token worth anything, anywhere, now that the client has another.
+	d.send(`{"t":"ping"}`)
+	d.wants("pong")
 	for _, rig := range v.rigs {
 		e := rig.dial()
 		e.send(`{"t":"resume","id":1,"d":{"token":"` + w.Resume.Token + `","seq":3}}`)
@@ -212,26 +216,36 @@ func TestOneOfTwoWins(t *testing.T) {
 				v.mute[0].Store(false)
 				w := v.rigs[0].dial().hello("Ann")
 				v.mute[0].Store(dead)
-				answers := make(chan string, 2)
-				for _, r := range v.rigs[1:] {
+				var tries [2]*client
+				var answers [2]string
+				var wg sync.WaitGroup
+				for i, r := range v.rigs[1:] {
 					c := r.dial()
-					go func() {
+					tries[i] = c
+					wg.Go(func() {
 						_ = c.ws.WriteMessage(1, []byte(`{"t":"resume","id":1,"d":{"token":"`+w.Resume.Token+`","seq":0}}`))
 						m, err := c.read()
-						answers <- m.T + m.E.Code + fmt.Sprint(err)
-					}()
+						answers[i] = m.T + m.E.Code + fmt.Sprint(err)
+					})
 				}
-				got := []string{<-answers, <-answers}
-				won := 0
-				for _, g := range got {
-					if g == "resumed<nil>" {
-						won++
-					} else if g != "errresume_expired<nil>" && g != "errunavailable<nil>" {
-						t.Errorf("the other one got %q", g)
+				wg.Wait()
+				has := 0
+				for i, got := range answers {
+					switch got {
+					case "resumed<nil>":
+						_ = tries[i].ws.WriteMessage(1, []byte(`{"t":"ping"}`))
+						if m, err := tries[i].read(); err == nil && m.T == "pong" {
+							has++
+						} else if !websocket.IsCloseError(err, int(protocol.CloseReplaced)) {
+							t.Errorf("%v %v", m.raw, err)
+						}
+					case "errresume_expired<nil>", "errunavailable<nil>":
+					default:
+						t.Errorf("the other one got %q", got)
 					}
 				}
-				if won != 1 {
-					t.Fatalf("%d of two won: %q", won, got)
+				if has != 1 {
+					t.Fatalf("%d of two have it: %q", has, answers)
 				}
 			}
 		})

@@ -122,9 +122,9 @@ func (s *Session) resumeInfo() protocol.ResumeInfo {
 }
 
 // acceptsLocked reports whether a token of this generation is good. Tokens are
-// single-use; but when the socket that used one is gone before the client said
-// anything on it, the client may never have got the next token, and its own
-// counts once more.
+// single-use; but as long as the client has said nothing on the socket that used
+// one, it may never have got the next token (that socket may be half-open for
+// all we know), and its own is good still: the newest socket wins.
 func (s *Session) acceptsLocked(gen uint64) bool {
 	switch s.state {
 	case stateOpen, stateAway:
@@ -134,7 +134,7 @@ func (s *Session) acceptsLocked(gen uint64) bool {
 	if seeded.TokenRefused.Hit() {
 		return false
 	}
-	return gen == s.gen || (gen+1 == s.gen && !s.spoken && s.state == stateAway)
+	return gen == s.gen || gen+1 == s.gen && !s.spoken
 }
 
 // takeOver takes the session from the socket that has it, if any, for k: when
@@ -169,21 +169,18 @@ func (s *Session) takeOver(ctx context.Context, k *socket, gen uint64) error {
 		return errMoved
 	}
 	if closing || !s.acceptsLocked(gen) {
-		// While this try waited for the turn another one had it, perhaps the same
-		// client's that did not wait: then the token will be good once more.
-		again := !closing && s.state == stateOpen && gen+1 == s.gen && !s.spoken
 		s.releaseLocked()
 		s.mu.Unlock()
-		if again {
-			return errBusy
-		}
 		return errExpired
 	}
-	was := s.state
+	was, late := s.state, s.sock // another one may have come while this one waited
 	s.sock, s.state, s.addr = nil, stateOpening, k.addr
-	s.gen++
+	s.gen = gen + 1 // the next one, also when that was issued before
 	s.spoken = false
 	s.mu.Unlock()
+	if late != nil {
+		late.close(protocol.CloseReplaced, "replaced")
+	}
 	s.hub.wheel.unset(&s.timer)
 	if was != stateOpen {
 		s.hub.m.away.Dec()

@@ -29,7 +29,7 @@ type Store interface {
 	Load(ctx context.Context, id protocol.SessionID) (r *Record, alive bool, err error)
 
 	// Take gives the record to the node to, if it belongs to from and a token of
-	// generation gen is good for it: its Gen rises by one, Spoken becomes false.
+	// generation gen is good for it: its Gen is gen plus one, Spoken becomes false.
 	// It returns the record as it is then, or nil if nothing was taken. What is
 	// stored has no Rest any more, for who took it will push.
 	Take(ctx context.Context, ttl time.Duration, id protocol.SessionID, gen uint64, from, to protocol.NodeID) (*Record, error)
@@ -178,7 +178,7 @@ func (m *MemoryStore) Take(_ context.Context, ttl time.Duration, id protocol.Ses
 	if !ok || r.Node != from || !r.Accepts(gen) {
 		return nil, nil
 	}
-	r.Node, r.Gen, r.Spoken, r.Rev, r.until = to, r.Gen+1, false, r.Rev+1, time.Now().Add(ttl)
+	r.Node, r.Gen, r.Spoken, r.Rev, r.until = to, gen+1, false, r.Rev+1, time.Now().Add(ttl)
 	c := r.clone()
 	r.Rest = nil
 	m.records[id] = r

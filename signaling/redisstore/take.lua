@@ -13,7 +13,7 @@ local gen, token = tonumber(old[2]), tonumber(ARGV[2])
 if token ~= gen and not (token + 1 == gen and old[3] == '0') then
   return {}
 end
-local g, r = string.format('%.0f', gen + 1), string.format('%.0f', tonumber(old[4]) + 1)
+local g, r = string.format('%.0f', token + 1), string.format('%.0f', tonumber(old[4]) + 1)
 redis.call('HSET', KEYS[1], 'n', ARGV[3], 'g', g, 'k', '0', 'r', r)
 redis.call('HDEL', KEYS[1], 'c')
 redis.call('PEXPIRE', KEYS[1], ARGV[4])

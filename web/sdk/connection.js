@@ -461,6 +461,7 @@ export class Connection extends Emitter {
   #resumed(d) {
     if (d.state) this.#seq = this.#acked = d.seq;
     this.#established(d);
+    this.#write({ t: 'ack', a: this.#seq }); // a first word: the new token has arrived
     this.#flush(); // before anything newer that a handler sends
     this.emit('resumed', d);
     this.#setStatus('open');
