@@ -139,7 +139,8 @@ test('the new token is used at the next resume', () => {
   socket().drop(1006);
   mock.timers.tick(500);
   socket().open();
-  socket().resumed();
+  socket().resumed({ seq: 3, state: { user: {}, limits: {}, pools: [], features: [], match: null, room: null } });
+  assert.deepEqual(socket().sent.at(-1), { t: 'ack', a: 3 }, 'the server learns that the token has arrived');
   socket().drop(4008, 'slow');
   mock.timers.tick(1000);
   socket().open();
