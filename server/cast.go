@@ -58,6 +58,15 @@ func (h castHead) push(d []byte) signaling.Push {
 	return signaling.Push{Type: h.Type, Room: h.Room, From: h.From, Kind: h.Kind, N: h.N, D: d, Class: h.Class, Key: h.Key, Unstated: h.Type == protocol.TypeSignal}
 }
 
+// concerns reports whether the push is for the member me. Who comes after somebody
+// has them in the state that the join is answered with; ids rise as members come.
+func (h castHead) concerns(me protocol.MemberID) bool {
+	if h.Type == protocol.TypePeerJoined && (len(me) > len(h.Except) || len(me) == len(h.Except) && me > h.Except) {
+		return false
+	}
+	return me != h.Except
+}
+
 // encodeCast is uvarint length of the head, head, d.
 func encodeCast(h castHead, d []byte) ([]byte, error) {
 	head, err := json.Marshal(h)
@@ -143,7 +152,7 @@ func (s *Server) deliverCast(h castHead, d []byte) {
 	if h.Recorded && !s.seats.newsOf(h.Room, h.Except, h.Type == protocol.TypePeerReconnecting) {
 		return // who moved to another node is here again already
 	}
-	targets := s.seats.locals(h.Room, h.Except, h.Elsewhere)
+	targets := s.seats.locals(h.Room, h.concerns, h.Elsewhere)
 	gone := s.passage.from(h.Room)
 	if len(targets) > 0 {
 		push := h.push(d)
@@ -161,7 +170,7 @@ func (s *Server) deliverCast(h castHead, d []byte) {
 		}
 	}
 	for id, to := range gone {
-		if to.me != h.Except && !slices.Contains(h.Elsewhere, id) && !slices.Contains(targets, id) {
+		if h.concerns(to.me) && !slices.Contains(h.Elsewhere, id) && !slices.Contains(targets, id) {
 			s.forward(id, to, h, d)
 		}
 	}

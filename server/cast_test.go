@@ -9,6 +9,31 @@ import (
 	"github.com/rondo-chat/rondo/signaling"
 )
 
+// TestWhoComesIsToldToThoseBefore: news of a newcomer that arrive late do not reach
+// who came after, and has it in its room's state.
+func TestWhoComesIsToldToThoseBefore(t *testing.T) {
+	s := newSeats()
+	room := rooms.Room{ID: "r", Kind: rooms.Named, Version: 12}
+	for _, me := range []protocol.MemberID{"2", "8", "9", "10", "11"} {
+		if !s.enter(protocol.SessionID("s"+me), seat{room: "r", me: me}, room) {
+			t.Fatal(me)
+		}
+	}
+	for _, c := range []struct {
+		head castHead
+		want int
+	}{
+		{castHead{Type: protocol.TypePeerJoined, Except: "9"}, 2},
+		{castHead{Type: protocol.TypePeerJoined, Except: "10"}, 3},
+		{castHead{Type: protocol.TypePeerLeft, Except: "9"}, 4},
+		{castHead{Type: protocol.TypeChat}, 5},
+	} {
+		if got := s.locals("r", c.head.concerns, nil); len(got) != c.want {
+			t.Errorf("%s of %q goes to %v, want %d", c.head.Type, c.head.Except, got, c.want)
+		}
+	}
+}
+
 func FuzzCast(f *testing.F) {
 	room := rooms.Room{ID: "r", Kind: rooms.Named, Version: 3, Members: []rooms.Member{{ID: "1", Session: "s", Node: "n", Name: "Ann"}}}
 	for _, h := range []castHead{

@@ -179,9 +179,9 @@ func (s *seats) user(room protocol.RoomID, id protocol.MemberID) protocol.UserID
 	return ""
 }
 
-// locals returns the local sessions of a room except the member except, and
+// locals returns the local sessions of a room that concerns holds for, except
 // those that their former node sees to.
-func (s *seats) locals(room protocol.RoomID, except protocol.MemberID, elsewhere []protocol.SessionID) []protocol.SessionID {
+func (s *seats) locals(room protocol.RoomID, concerns func(protocol.MemberID) bool, elsewhere []protocol.SessionID) []protocol.SessionID {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	lr := s.rooms[room]
@@ -193,7 +193,7 @@ func (s *seats) locals(room protocol.RoomID, except protocol.MemberID, elsewhere
 	}
 	out := make([]protocol.SessionID, 0, len(lr.locals))
 	for id, me := range lr.locals {
-		if me != except && (s.bySess[id].orphan || !slices.Contains(elsewhere, id)) {
+		if concerns(me) && (s.bySess[id].orphan || !slices.Contains(elsewhere, id)) {
 			out = append(out, id)
 		}
 	}
