@@ -97,6 +97,9 @@ func Attach(client redis.UniversalClient, cfg Config) (*Breaker, error) {
 // a Cluster client may drop a server and find it again.
 func (b *Breaker) add(client *redis.Client) *circuit {
 	c := &circuit{breaker: b, client: client, addr: client.Options().Addr}
+	if c.addr == "FailoverClient" { // what go-redis writes there with Sentinel
+		c.addr = "master"
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.circuits = slices.DeleteFunc(b.circuits, func(old *circuit) bool { return old.addr == c.addr })

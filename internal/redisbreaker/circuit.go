@@ -18,7 +18,7 @@ import (
 type circuit struct {
 	breaker *Breaker // static after construction, as all fields of this block
 	client  *redis.Client
-	addr    string // as configured; behind Sentinel it is no address
+	addr    string // as configured; "master" behind Sentinel
 
 	isOpen   atomic.Bool
 	failures atomic.Int64 // calls in a row that failed
