@@ -95,7 +95,7 @@ func isSentinel(url string) bool {
 // by owner and generation; the bus numbers what it sends and drops repeats. A
 // call that ran into its deadline is not tried again.
 //
-// Dials are tried once: whoever asked does that, and the breaker knows when.
+// A connection that cannot be made is not tried again: the breaker knows when.
 func newRedis(url string) (redis.UniversalClient, error) {
 	scheme, rest, ok := strings.Cut(url, "://")
 	if !ok {

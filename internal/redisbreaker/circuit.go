@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -78,7 +79,7 @@ func (c *circuit) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := next(ctx, network, addr)
 		if err != nil {
-			return brokenConn{err}, nil
+			return brokenConn{fmt.Errorf("redis: no connection: %s", err.Error())}, nil
 		}
 		return conn, nil
 	}
@@ -219,8 +220,14 @@ func (c *circuit) ready(ctx context.Context) error {
 	return c.client.Ping(ctx).Err()
 }
 
-// brokenConn is a connection on which everything fails.
+// brokenConn is a connection on which everything fails. One that its caller did
+// not wait for gets into the pool, which looks at the socket before it gives a
+// connection out, and throws this one away.
 type brokenConn struct{ err error }
+
+var _ syscall.Conn = brokenConn{}
+
+func (c brokenConn) SyscallConn() (syscall.RawConn, error) { return nil, c.err }
 
 func (c brokenConn) Read([]byte) (int, error)       { return 0, c.err }
 func (c brokenConn) Write([]byte) (int, error)      { return 0, c.err }
