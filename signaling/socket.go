@@ -23,6 +23,8 @@ const (
 	rawFactor = 4
 	// messageCost is what a message costs at least, in bytes of one that is large.
 	messageCost = 1 << 10
+	// largeMessage is more than an offer of an ordinary call has.
+	largeMessage = 8 << 10
 )
 
 // Phases of a socket.
@@ -178,7 +180,11 @@ func (k *socket) serveOne(s *Session) bool {
 	if in == nil {
 		return false
 	}
-	k.heavy = k.weigh(len(in.buf))
+	heavy := k.weigh(len(in.buf))
+	if heavy && !k.heavy || in.msg.Type == protocol.TypeBye { // what was heavy already waited before it was read
+		k.hub.patience.Pass()
+	}
+	k.heavy = heavy
 	s.handle(k, &in.msg)
 	k.hub.inputs.Put(in)
 	return true
@@ -190,7 +196,7 @@ func (k *socket) weigh(bytes int) bool {
 	rate := k.hub.cfg.Limits.Bytes
 	rate.PerSecond, rate.Burst = rate.PerSecond/4, rate.Burst/8
 	ok, _ := k.light.Take(time.Now(), float64(bytes+messageCost), rate)
-	return !ok
+	return !ok || bytes > largeMessage
 }
 
 // receive returns the next message, to be put back, or nil when the socket is
