@@ -292,6 +292,13 @@ func (f *flaky) Renew(ctx context.Context, node protocol.NodeID, ttl time.Durati
 	return f.Store.Renew(ctx, node, ttl)
 }
 
+func (f *flaky) Dead(ctx context.Context) ([]protocol.NodeID, error) {
+	if f.down.Load() {
+		return nil, errDown
+	}
+	return f.Store.Dead(ctx)
+}
+
 func (f *flaky) Seats(ctx context.Context, node protocol.NodeID, cursor string, limit int) ([]rooms.Seat, string, error) {
 	if before, _ := f.fails(); before {
 		return nil, "", errDown
@@ -545,6 +552,82 @@ rondo_rooms_seats 2
 		if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "rondo_rooms_ended_total", "rondo_rooms_joins_total",
 			"rondo_rooms_leaves_total", "rondo_rooms_opened_total", "rondo_rooms_seats"); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestStall: a store that does not answer for longer than the leases last makes
+// nobody look dead, but who did die with it is found.
+func TestStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFlaky(1)
+		var stranded []string
+		var mu sync.Mutex
+		note := func(c *rooms.Config) {
+			c.Stranded = func(_ rooms.Room, members []rooms.Member) {
+				mu.Lock()
+				defer mu.Unlock()
+				for _, m := range members {
+					stranded = append(stranded, string(m.Session))
+				}
+			}
+		}
+		told := func() []string {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(stranded)
+		}
+		a, b, c := start(t, s, "a", note), start(t, s, "b", note), start(t, s, "c", note)
+		defer a.Close()
+		defer b.Close()
+		room := create(t, a, protocol.RoomCreate{})
+		for r, who := range map[*rooms.Registry]protocol.SessionID{b: "b", c: "c"} {
+			if _, _, err := r.Join(t.Context(), room.ID, rooms.Member{Session: who}, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pass(time.Minute)
+		c.Close()
+		s.down.Store(true)
+		pass(25 * time.Second)
+		s.down.Store(false)
+		pass(9 * time.Second)
+		if got := told(); len(got) != 0 {
+			t.Fatalf("after a stall %q are taken for dead", got)
+		}
+		pass(5 * time.Second)
+		if got := told(); !slices.Equal(got, []string{"c"}) {
+			t.Fatalf("stranded: %q, want c", got)
+		}
+	})
+}
+
+// TestBuried: a node that was away for so long that others took its members out
+// and forgot it does not bring them back.
+func TestBuried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := rooms.NewMemory()
+		late := &flaky{Store: s, rnd: rand.New(rand.NewPCG(1, 5))}
+		a, b := start(t, late, "a", nil), start(t, s, "b", nil)
+		defer a.Close()
+		defer b.Close()
+		room, err := a.Open(t.Context(), pair("call", "a", "b"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Open(t.Context(), pair("call", "a", "b")); err != nil {
+			t.Fatal(err)
+		}
+		late.down.Store(true)
+		pass(10 * time.Minute)
+		late.down.Store(false)
+		pass(time.Minute)
+		for _, r := range []*rooms.Registry{a, b} {
+			_, err := r.Get(t.Context(), room.ID)
+			code(t, "a call that ended", err, protocol.CodeNotFound)
+		}
+		if rec, err := s.Load(t.Context(), room.ID); rec != nil || err != nil {
+			t.Fatalf("it is stored: %+v, %v", rec, err)
 		}
 	})
 }
