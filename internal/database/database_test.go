@@ -86,8 +86,8 @@ func migrated(t testing.TB, cfg database.Config) *database.DB {
 
 const insertUser = "INSERT INTO users (id, email, name, seen) VALUES (?, ?, ?, ?)"
 
-// exec runs one statement in a transaction of its own.
-func exec(t testing.TB, db *database.DB, query string, args ...any) (n int64, err error) {
+// writeOne runs one statement in a transaction of its own.
+func writeOne(t testing.TB, db *database.DB, query string, args ...any) (n int64, err error) {
 	t.Helper()
 	err = db.Write(t.Context(), "test", func(tx *database.Tx) (err error) {
 		n, err = tx.Exec(query, args...)
@@ -96,9 +96,9 @@ func exec(t testing.TB, db *database.DB, query string, args ...any) (n int64, er
 	return n, err
 }
 
-func mustExec(t testing.TB, db *database.DB, query string, args ...any) {
+func mustWriteOne(t testing.TB, db *database.DB, query string, args ...any) {
 	t.Helper()
-	if _, err := exec(t, db, query, args...); err != nil {
+	if _, err := writeOne(t, db, query, args...); err != nil {
 		t.Fatalf("%s: %v", query, err)
 	}
 }
@@ -139,10 +139,10 @@ func TestErrors(t *testing.T) {
 	}
 	onEngines(t, func(t *testing.T, url string) {
 		db := migrated(t, database.Config{URL: url})
-		mustExec(t, db, insertUser, "u1", "a@x", "a", 1)
-		mustExec(t, db, "INSERT INTO devices (id, user_id) VALUES (?, ?)", "d1", "u1")
+		mustWriteOne(t, db, insertUser, "u1", "a@x", "a", 1)
+		mustWriteOne(t, db, "INSERT INTO devices (id, user_id) VALUES (?, ?)", "d1", "u1")
 		for _, c := range cases {
-			_, err := exec(t, db, c.query, c.args...)
+			_, err := writeOne(t, db, c.query, c.args...)
 			if !errors.Is(err, c.want) {
 				t.Errorf("%s: %v, want %v", c.name, err, c.want)
 				continue
@@ -166,12 +166,12 @@ func TestNoValuesInErrors(t *testing.T) {
 	onEngines(t, func(t *testing.T, url string) {
 		var log bytes.Buffer
 		db := migrated(t, database.Config{URL: url, SlowQuery: time.Nanosecond, Logger: slog.New(slog.NewTextHandler(&log, nil))})
-		mustExec(t, db, insertUser, "s3cret", "s3cret@x", "s3cret", 1)
+		mustWriteOne(t, db, insertUser, "s3cret", "s3cret@x", "s3cret", 1)
 		for _, query := range []string{
 			insertUser, "INSERT INTO users (id, email, name, nosuch) VALUES (?, ?, ?, ?)", "no SQL ? ? ? ?",
 			"INSERT INTO users (id, email, seen, name) VALUES (?, ?, ?, ?)",
 		} {
-			_, err := exec(t, db, query, "s3cret", "s3cret@x", "s3cret", 1)
+			_, err := writeOne(t, db, query, "s3cret", "s3cret@x", "s3cret", 1)
 			if err == nil {
 				t.Errorf("%s: no error", query)
 			} else if strings.Contains(err.Error(), "s3cret") {
@@ -195,8 +195,8 @@ func TestTypes(t *testing.T) {
 		hash := []byte{0, 255, '\'', '"', '\\', '?', 0}
 		const insert = "INSERT INTO users (id, email, name, seen, active, hash) VALUES (?, ?, ?, ?, ?, ?)"
 		odd := `'"\?$1;--/*` + "`\n\u202e😀"
-		mustExec(t, db, insert, "u1", nil, name(odd), database.Micros(at), false, hash)
-		mustExec(t, db, insert, "u2", nil, "other", 2, true, []byte(nil))
+		mustWriteOne(t, db, insert, "u1", nil, name(odd), database.Micros(at), false, hash)
+		mustWriteOne(t, db, insert, "u2", nil, "other", 2, true, []byte(nil))
 		err := db.Read(t.Context(), "test", func(q database.Queryer) error {
 			var (
 				email  *string
@@ -233,7 +233,7 @@ func TestTypes(t *testing.T) {
 		if n := mustValue[int](t, db, "SELECT COUNT(*) FROM users WHERE name IN ("+database.Marks(0)+")"); n != 0 {
 			t.Errorf("an empty list found %d", n)
 		}
-		if _, err := exec(t, db, insert, "u3", nil, "x", at, true, nil); err == nil {
+		if _, err := writeOne(t, db, insert, "u3", nil, "x", at, true, nil); err == nil {
 			t.Error("a time.Time was taken")
 		}
 	})
@@ -276,7 +276,7 @@ func TestStatements(t *testing.T) {
 		if got := mustValue[string](t, db, "SELECT email FROM users WHERE id = ?", "u3"); got != "o@x" {
 			t.Errorf("after Upsert: %s", got)
 		}
-		if n, err := exec(t, db, "UPDATE users SET name = ? WHERE id = ?", "a", "u1"); n != 1 || err != nil {
+		if n, err := writeOne(t, db, "UPDATE users SET name = ? WHERE id = ?", "a", "u1"); n != 1 || err != nil {
 			t.Errorf("an UPDATE to the same value counts %d, %v", n, err)
 		}
 		if got := mustValue[string](t, db, "SELECT 'a?''?' || \"name\" /* ? */ FROM users WHERE id = ? -- ?", "u1"); got != "a?'?a" {
@@ -297,7 +297,7 @@ func TestStatements(t *testing.T) {
 func TestTransactionRules(t *testing.T) {
 	onEngines(t, func(t *testing.T, url string) {
 		db := migrated(t, database.Config{URL: url})
-		mustExec(t, db, insertUser, "u1", "a@x", "a", 1)
+		mustWriteOne(t, db, insertUser, "u1", "a@x", "a", 1)
 		err := db.Write(t.Context(), "test", func(tx *database.Tx) error {
 			if _, err := tx.Exec(insertUser, "u2", "b@x", "b", 1); err != nil {
 				return err
@@ -349,7 +349,7 @@ func TestTransactionRules(t *testing.T) {
 		if err == nil {
 			t.Error("a write in Read")
 		}
-		mustExec(t, db, insertUser, "u8", "h@x", "h", 1) // all of that left the pools usable
+		mustWriteOne(t, db, insertUser, "u8", "h@x", "h", 1) // all of that left the pools usable
 	})
 }
 
@@ -388,7 +388,7 @@ func TestSnapshot(t *testing.T) {
 			if err := q.QueryRow("SELECT COUNT(*) FROM users").Scan(&before); err != nil {
 				return err
 			}
-			mustExec(t, db, insertUser, "u1", "a@x", "a", 1)
+			mustWriteOne(t, db, insertUser, "u1", "a@x", "a", 1)
 			if err := q.QueryRow("SELECT COUNT(*) FROM users").Scan(&after); err != nil {
 				return err
 			}
@@ -411,7 +411,7 @@ func TestSnapshot(t *testing.T) {
 func TestCounter(t *testing.T) {
 	onEngines(t, func(t *testing.T, url string) {
 		db := migrated(t, database.Config{URL: url, Timeout: 60 * time.Second})
-		mustExec(t, db, "INSERT INTO counter (id, n) VALUES (1, 0)")
+		mustWriteOne(t, db, "INSERT INTO counter (id, n) VALUES (1, 0)")
 		cases := map[string]struct {
 			write func(context.Context, string, func(*database.Tx) error) error
 			lock  string
@@ -422,7 +422,7 @@ func TestCounter(t *testing.T) {
 		}
 		for name, c := range cases {
 			t.Run(name, func(t *testing.T) {
-				mustExec(t, db, "UPDATE counter SET n = 0")
+				mustWriteOne(t, db, "UPDATE counter SET n = 0")
 				const writers = 200
 				var group sync.WaitGroup
 				var tries atomic.Int64

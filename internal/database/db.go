@@ -25,9 +25,14 @@ type DB struct {
 	turn     atomic.Uint64 // whose turn among the replicas it is
 	beat     atomic.Int64  // the newest heartbeat that the primary took, Micros
 
-	stop context.CancelFunc
-	work sync.WaitGroup
+	began time.Time
+	stop  context.CancelFunc
+	work  sync.WaitGroup
 }
+
+// now is the time by a clock that never steps back, whatever is done to the
+// machine's: heartbeats and writes are compared by it.
+func (db *DB) now() time.Time { return db.began.Add(time.Since(db.began)) }
 
 // pool is a set of connections.
 type pool struct {
@@ -61,7 +66,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{cfg: cfg, engine: src.engine, source: src}
+	db := &DB{cfg: cfg, engine: src.engine, source: src, began: time.Now()}
 	db.metrics = newMetrics(db)
 	if err := db.open(ctx); err != nil {
 		db.closePools()
@@ -78,6 +83,9 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 
 func (db *DB) open(ctx context.Context) error {
 	if err := db.openPrimary(); err != nil {
+		return err
+	}
+	if err := wrap(db.write.PingContext(ctx)); err != nil { // of SQLite's two kinds this one makes the log that readers need
 		return err
 	}
 	if err := db.Ping(ctx); err != nil {
@@ -144,7 +152,7 @@ func (db *DB) Engine() Engine { return db.engine }
 func (db *DB) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, db.cfg.Timeout)
 	defer cancel()
-	return wrap(db.write.PingContext(ctx))
+	return wrap(db.read.PingContext(ctx)) // of SQLite a reader: the writer may be busy
 }
 
 // Close waits for what is running and closes all connections.
@@ -201,7 +209,7 @@ func (db *DB) writeAt(ctx context.Context, name string, level sql.IsolationLevel
 	if db.engine == SQLite {
 		level = sql.LevelDefault // its only one is serializable
 	}
-	defer sessionOf(ctx).wrote()
+	defer func() { sessionOf(ctx).wrote(Micros(db.now())) }()
 	return db.run(ctx, db.write, call{name: name, opts: sql.TxOptions{Isolation: level}, timeout: db.cfg.Timeout}, f)
 }
 
@@ -268,8 +276,8 @@ func again(err error) Kind {
 	if !ok || e.Uncertain || !e.Kind.temporary() {
 		return ""
 	}
-	if e.Kind == KindUnavailable && e.Code != "" {
-		return "" // the server said so itself: full, read-only, shutting down, too slow
+	if e.Kind == KindUnavailable && !e.lost {
+		return "" // the server is there and cannot: full, read-only, too slow
 	}
 	return e.Kind
 }

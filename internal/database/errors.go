@@ -58,6 +58,7 @@ type Error struct {
 	Code       string // the engine's: SQLSTATE, number, extended result code; or ""
 	Uncertain  bool   // see ErrUncertain
 
+	lost  bool   // the server ended the connection: another one may be good
 	text  string // the engine's words, where they are safe
 	cause error
 }
@@ -136,7 +137,7 @@ func wrap(err error) error {
 		return wrapSQLite(lite, err)
 	}
 	if isConnection(err) {
-		return &Error{Kind: KindUnavailable, text: err.Error(), cause: err}
+		return &Error{Kind: KindUnavailable, lost: true, text: err.Error(), cause: err}
 	}
 	return &Error{Kind: KindOther, text: "the driver failed (" + fmt.Sprintf("%T", err) + ")", cause: err}
 }
@@ -181,8 +182,10 @@ func wrapPostgres(pg *pgconn.PgError, err error) *Error {
 		}
 	case "23503", "23001":
 		e.Kind = KindForeignKey
-	case "57014", "25006", "25P03": // timeout; now a standby; idle for too long
+	case "57014", "25006": // timeout; now a standby
 		e.Kind = KindUnavailable
+	case "57P01", "57P02", "57P05", "25P03", "08006", "08003": // shutdown, crash, idle for too long, lost
+		e.Kind, e.lost = KindUnavailable, true
 	default:
 		e.Kind = postgresClass(pg.Code)
 	}
@@ -221,7 +224,9 @@ func wrapMySQL(my *mysql.MySQLError, err error) *Error {
 		e.Kind = KindForeignKey
 	case 1048, 1264, 1265, 1292, 1364, 1366, 1406, 3819, 4025:
 		e.Kind = KindInvalid
-	case 1021, 1037, 1040, 1041, 1053, 1077, 1114, 1129, 1158, 1159, 1160, 1161, 1203, 1226, 1290, 1317, 1792, 1836, 1927, 1969, 3024:
+	case 1053, 1077, 1158, 1159, 1160, 1161, 1927, 4031: // shutdown, lost, killed, idle for too long
+		e.Kind, e.lost, e.text = KindUnavailable, true, my.Message
+	case 1021, 1037, 1040, 1041, 1114, 1129, 1203, 1226, 1290, 1317, 1792, 1836, 1969, 3024: // full, too many, read-only, too slow
 		e.Kind, e.text = KindUnavailable, my.Message
 	case 1044, 1045, 1049, 1054, 1064, 1142, 1146, 1149, 1305: // names and statements, no values
 		e.text = my.Message

@@ -128,7 +128,7 @@ func (db *DB) every(ctx context.Context, f func(context.Context)) {
 // pulse writes this node's heartbeat. Each node has its own row and compares it
 // with its own clock only.
 func (db *DB) pulse(ctx context.Context, node string) {
-	at := time.Now()
+	at := db.now()
 	err := db.run(ctx, db.write, call{name: "heartbeat", timeout: replicaTimeout}, func(tx *Tx) error {
 		if db.beat.Load() == 0 {
 			if _, err := tx.Exec("DELETE FROM rondo_heartbeat WHERE beat < ?", Micros(at.Add(-forgotten))); err != nil {

@@ -44,12 +44,11 @@ func sessionOf(ctx context.Context) *Session {
 	return s
 }
 
-// wrote notes a write that ended now.
-func (s *Session) wrote() {
+// wrote notes a write that ended at now, Micros.
+func (s *Session) wrote(now int64) {
 	if s == nil {
 		return
 	}
-	now := time.Now().UnixMicro()
 	for {
 		last := s.last.Load()
 		if last >= now || s.last.CompareAndSwap(last, now) {
