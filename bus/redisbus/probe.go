@@ -34,7 +34,7 @@ func (b *Bus) probe() {
 // probeOnce reports whether a probe came back in time. Its time begins when it
 // was sent, however long the queue was. A subscription that brings other messages
 // for this node, or whose receiver waits for a busy worker, is not silent: ending
-// it would lose messages just when there are many.
+// it would cost time just when there are many messages.
 func (b *Bus) probeOnce() bool {
 	for len(b.echoes) > 0 { // late ones of former probes
 		<-b.echoes
