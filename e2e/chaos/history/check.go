@@ -190,6 +190,8 @@ func (k *checker) members(room string, stays []*stay) {
 	}
 	k.alone(a, b)
 	k.alone(b, a)
+	k.torn(a, b)
+	k.torn(b, a)
 }
 
 // alone checks that b learned that a is gone.
@@ -204,6 +206,18 @@ func (k *checker) alone(a, b *stay) {
 	if due := k.due(max(gone, b.from), k.run.Expect.Undo); min(b.quit, b.client.end) > due {
 		k.add(RuleAlone, due, "%s sits in %s although %s is out since %v (%s)", b.client.log.Name, b.room, a.client.log.Name, gone, a.why)
 	}
+}
+
+// torn checks that a was not told that b is gone while b sat there, connected and
+// undisturbed.
+func (k *checker) torn(a, b *stay) {
+	if a.why != PeerLeft && a.why != Closed || a.to > min(b.quit, b.to, b.client.end)-k.run.Expect.Slack {
+		return
+	}
+	if b.from > a.to || b.client.isDown(span{a.to, a.to}) || k.excused(span{a.from, a.to}, func(Fault) bool { return true }) {
+		return
+	}
+	k.add(RuleTorn, a.to, "%s was told that %s is out of %s, which it is not", a.client.log.Name, b.client.log.Name, a.room)
 }
 
 // over is when the room began to end: from then on nothing is promised.

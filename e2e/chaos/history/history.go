@@ -143,6 +143,7 @@ const (
 	RuleSides    Rule = "sides"     // two tellings that do not fit together
 	RuleHalf     Rule = "half-told" // one was told, the other never, and nobody undid it
 	RuleAlone    Rule = "alone"     // the partner is gone and nobody said so
+	RuleTorn     Rule = "torn"      // the partner is there, and one was told that it left
 	RuleTwoRooms Rule = "two-rooms" // matched while in a room
 	RuleAgain    Rule = "told-again"
 	RuleUnasked  Rule = "unasked" // matched without a search

@@ -117,6 +117,10 @@ func TestEachBug(t *testing.T) {
 		{"both sit in the same seat", RuleSides, func(r *Run) {
 			r.log("ann.1").edit(is(Told, "k2"), func(e *Event) { e.Seat = "1" })
 		}},
+		{"who is there is told to be gone", RuleTorn, func(r *Run) {
+			r.log("ann.1").put(Event{At: 20 * sec, Kind: PeerLeft, Room: "k2"})
+			r.log("cy.1").put(Event{At: 21 * sec, Kind: Quit, Room: "k2"}, Event{At: 21 * sec, Kind: QuitOK, Room: "k2"})
+		}},
 		{"a match told to one side only", RuleHalf, func(r *Run) { r.log("cy.1").drop(is(Told, "k2")) }},
 		{"the partner's end is not told", RuleAlone, func(r *Run) {
 			r.log("bo.1").drop(func(e Event) bool { return e.Kind == PeerLeft || e.Kind == Bye })
