@@ -120,9 +120,6 @@ func (l *Log) Send(ctx context.Context, room protocol.RoomID, m Message) (sent M
 			m.CID += "-again"
 			sent, dup, err = l.append(ctx, m)
 		}
-		if seeded.ChatForgotten.Hit() {
-			_ = l.cfg.Store.Drop(ctx, room)
-		}
 	}
 	l.metrics.sent(m, dup, err)
 	if err != nil {
@@ -176,6 +173,9 @@ func (l *Log) History(ctx context.Context, room protocol.RoomID, q protocol.Chat
 		return protocol.ChatHistory{}, err
 	}
 	kept := within(page.Messages, query.Forward, PageBytes)
+	if seeded.HistoryShort.Hit() {
+		kept = kept[:max(0, len(kept)-1)]
+	}
 	h := protocol.ChatHistory{Off: page.Last, More: page.More || len(kept) < len(page.Messages), Messages: make([]protocol.ChatMessage, len(kept))}
 	for i, m := range kept {
 		h.Messages[i] = m.ChatMessage

@@ -33,7 +33,7 @@ func (s *Session) handle(k *socket, m *protocol.Message) {
 // request was answered before.
 func (s *Session) begin(k *socket, m *protocol.Message) bool {
 	_ = s.acquire(context.Background()) // who has the turn is bounded by Limits.Handler
-	if p := s.hub.keeper; p != nil && p.asleep() && !p.mine(s) && !seeded.Unfenced.Hit() {
+	if p := s.hub.keeper; p != nil && p.asleep() && !p.mine(s) {
 		k.close(protocol.CloseReplaced, "replaced")
 		s.depart("", false)
 		s.release()
@@ -79,7 +79,7 @@ func (s *Session) finish(k *socket, m *protocol.Message, a answer) {
 	if a.remember && m.ID != 0 {
 		s.replies.add(reply{m.ID, m.Type, a.frame}, &s.hub.cfg.Limits)
 	}
-	if a.frame != nil && s.sock == k && !seeded.ReplyLost.Hit() {
+	if a.frame != nil && s.sock == k && !seeded.ReplyLost.Hit() && !seeded.RequestAgain.Hit() {
 		s.sayLocked(a.frame)
 	}
 	s.releaseLocked()

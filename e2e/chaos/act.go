@@ -16,7 +16,9 @@ func (l *life) act(ctx context.Context) {
 		return
 	}
 	p := l.u.rng.IntN(1000 / max(1, l.u.w.plan.rough))
-	if !l.u.w.calm.Load() && l.misfortune(p) {
+	// In rough runs one at a time: who dies in the dark is missed much later.
+	spared := l.u.w.calm.Load() || l.u.w.plan.rough > 0 && !l.until.IsZero()
+	if !spared && l.misfortune(p) {
 		return
 	}
 	p = l.u.rng.IntN(100)

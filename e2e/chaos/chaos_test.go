@@ -65,17 +65,3 @@ func TestRow(t *testing.T) {
 			faults: []fault{killNode(), restartRedis(), stallRedis()}, gap: [2]int{5500, 7000}, run: 24 * time.Second, calm: 12 * time.Second, expect: promises()})
 	})
 }
-
-// TestSoak runs for as long as RONDO_SOAK says (a duration), with all faults.
-func TestSoak(t *testing.T) {
-	text := os.Getenv("RONDO_SOAK")
-	if text == "" {
-		t.Skip("RONDO_SOAK is not set")
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	play(t, plan{seed: number(t, "RONDO_CHAOS_SEED", rand.Uint64N(1_000_000)), nodes: 2, users: int(number(t, "RONDO_CHAOS_USERS", 100)),
-		faults: all(), run: d, calm: 15 * time.Second, expect: promises()})
-}

@@ -135,7 +135,6 @@ func start(t testing.TB, p plan) *world {
 		w.opts = append(w.opts, o)
 		w.nodes = append(w.nodes, lab.Start(t, w.opts[i]))
 	}
-	w.began = time.Now()
 	return w
 }
 
@@ -143,8 +142,16 @@ func start(t testing.TB, p plan) *world {
 func play(t testing.TB, p plan) *result {
 	t.Helper()
 	t.Logf("seed %d, %d nodes, %d users", p.seed, p.nodes, p.users)
-	w := start(t, p)
-	ctx, stop := context.WithCancel(t.Context())
+	return start(t, p).play(p)
+}
+
+// play is one run on a service that may have had others.
+func (w *world) play(p plan) *result {
+	w.t.Helper()
+	w.began, w.logs, w.faults, w.wires, w.ends = time.Now(), nil, nil, nil, nil
+	w.plan.seed, w.plan.run = p.seed, p.run
+	w.calm.Store(false)
+	ctx, stop := context.WithCancel(w.t.Context())
 	defer stop()
 	var users sync.WaitGroup
 	for i := range p.users {

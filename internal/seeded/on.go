@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// Hit reports whether the bug strikes now. RONDO_SEEDED_BUG is "name/n": that one
+// Hit reports whether the bug strikes now. CHAOSBUG is "name/n": that one
 // strikes once in n times, drawn at random; the others never do.
 func (b Bug) Hit() bool {
-	name, odds, _ := strings.Cut(os.Getenv("RONDO_SEEDED_BUG"), "/")
+	name, odds, _ := strings.Cut(os.Getenv("CHAOSBUG"), "/")
 	if name != string(b) {
 		return false
 	}

@@ -18,15 +18,13 @@ const (
 	PushTwice Bug = "push-twice"
 	// ReplaySkipped: a resume says that nothing was missed.
 	ReplaySkipped Bug = "replay-skipped"
-	// RequestAgain: a request that was answered and is sent again is executed again.
+	// RequestAgain: a reply is lost, and the request, sent again on the next socket,
+	// executed again.
 	RequestAgain Bug = "request-again"
 	// ReplyLost: a request is executed and not answered.
 	ReplyLost Bug = "reply-lost"
 	// TokenRefused: a good resume token is refused.
 	TokenRefused Bug = "token-refused"
-	// Unfenced: a node that slept beyond its lease goes on with sessions that other
-	// nodes have taken.
-	Unfenced Bug = "unfenced"
 	// SignalLost: a signal for another node is acknowledged and not published.
 	SignalLost Bug = "signal-lost"
 	// SignalLate: a signal is overtaken by those after it.
@@ -57,8 +55,8 @@ const (
 	LeaseShort Bug = "lease-short"
 	// DeadUnburied: the members of a dead node that do not come back keep their seats.
 	DeadUnburied Bug = "dead-unburied"
-	// ChatForgotten: the chat of a living room is dropped after a message.
-	ChatForgotten Bug = "chat-forgotten"
+	// HistoryShort: a page of the chat lacks its newest message.
+	HistoryShort Bug = "history-short"
 	// ChatAgain: a chat message is stored once more under another number.
 	ChatAgain Bug = "chat-again"
 )
