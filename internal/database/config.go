@@ -27,7 +27,8 @@ type Config struct {
 	// readers; 16, at least 2.
 	MaxConns int
 	// Timeout bounds one call of Write or Read with all its tries and waiting; 10 s.
-	// Only a SQLite write that has its turn is not interrupted by it.
+	// Only a SQLite write that has its turn is not interrupted by it, and
+	// ReadStale may spend 2 s more on a replica that hangs.
 	Timeout time.Duration
 	// SlowQuery is how long a statement may take before it is logged; 200 ms,
 	// negative: never.

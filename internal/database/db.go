@@ -110,7 +110,7 @@ func (db *DB) open(ctx context.Context) error {
 
 func (db *DB) openPrimary() error {
 	if db.engine != SQLite {
-		server, err := db.openServer(db.source)
+		server, err := db.openServer(db.source, db.cfg.Timeout)
 		if err != nil {
 			return err
 		}
@@ -124,12 +124,12 @@ func (db *DB) openPrimary() error {
 	if err := makeFile(db.source.path); err != nil {
 		return err
 	}
-	w, err := openSQLite(db.source.path, true)
+	w, err := openSQLite(db.source.path, true, db.cfg.Timeout)
 	if err != nil {
 		return err
 	}
 	db.write = newPool(w, "writer", 1)
-	r, err := openSQLite(db.source.path, false)
+	r, err := openSQLite(db.source.path, false, db.cfg.Timeout)
 	if err != nil {
 		return err
 	}
@@ -137,11 +137,12 @@ func (db *DB) openPrimary() error {
 	return nil
 }
 
-func (db *DB) openServer(src source) (*sql.DB, error) {
+// openServer makes a pool whose statements the timeout ends, 0 for never.
+func (db *DB) openServer(src source, timeout time.Duration) (*sql.DB, error) {
 	if src.engine == Postgres {
-		return openPostgres(src.url, db.cfg.Timeout)
+		return openPostgres(src.url, timeout)
 	}
-	return openMySQL(src.url, db.cfg.Timeout, db.cfg.Logger)
+	return openMySQL(src.url, timeout, db.cfg.Logger)
 }
 
 // Engine says which engine it is.

@@ -22,15 +22,15 @@ import (
 // dialTimeout bounds making one connection.
 const dialTimeout = 3 * time.Second
 
-// busyTimeout is how long SQLite itself waits for a lock.
+// busyTimeout is how long SQLite itself waits at most for a lock of another process.
 const busyTimeout = 5 * time.Second
 
 // openSQLite opens the file with one of the two kinds of connections: writers
 // take the write lock when they begin, readers cannot write.
-func openSQLite(path string, write bool) (*sql.DB, error) {
+func openSQLite(path string, write bool, timeout time.Duration) (*sql.DB, error) {
 	q := url.Values{"_dqs": {"0"}, "_txlock": {"deferred"}}
 	pragmas := []string{
-		"busy_timeout(" + strconv.FormatInt(busyTimeout.Milliseconds(), 10) + ")",
+		"busy_timeout(" + strconv.FormatInt(min(busyTimeout, timeout).Milliseconds(), 10) + ")",
 		"journal_mode(wal)", "synchronous(full)", "foreign_keys(1)", "trusted_schema(0)",
 	}
 	if write {
@@ -112,8 +112,10 @@ func openMySQL(u *url.URL, timeout time.Duration, log *slog.Logger) (*sql.DB, er
 	cfg.ParseTime = true       // goose reads its timestamps so
 	cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = dialTimeout, 2*timeout, 2*timeout
 	cfg.Params = map[string]string{
-		"sql_mode":                 sqlMode,
-		"innodb_lock_wait_timeout": strconv.Itoa(max(1, int(timeout.Seconds()))),
+		"sql_mode": sqlMode,
+	}
+	if timeout > 0 {
+		cfg.Params["innodb_lock_wait_timeout"] = strconv.Itoa(max(1, int(timeout.Seconds())))
 	}
 	cfg.Logger = mysqlLog{log}
 	connector, err := mysql.NewConnector(cfg)

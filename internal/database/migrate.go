@@ -25,8 +25,8 @@ var setName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,30}$`)
 // tables is a set of its own with its own version table, goose_SET, so versions
 // of different sets never meet.
 //
-// Any number of nodes may call it at once: one works, the others wait, as long as ctx
-// allows. A database that is newer than the files is left as it is and logged:
+// Any number of nodes may call it at once: one works, the others wait, as long as
+// ctx allows; a migration that has begun runs to its end. A database that is newer than the files is left as it is and logged:
 // during an update old nodes go on. On MariaDB and MySQL a migration is not
 // atomic, so there each file should hold one statement.
 func (db *DB) Migrate(ctx context.Context, set string, files fs.FS) error {
@@ -37,17 +37,17 @@ func (db *DB) Migrate(ctx context.Context, set string, files fs.FS) error {
 	if err != nil {
 		return err
 	}
-	pool, options, unlock, err := db.migrationPool(ctx)
+	pool, options, free, err := db.migrationPool(ctx)
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer free()
 	options = append(options, goose.WithTableName("goose_"+set), goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
 	provider, err := goose.NewProvider(gooseDialect(db.engine), pool, sub, options...)
 	if err != nil {
 		return fmt.Errorf("database: migrations of %s: %w", set, err)
 	}
-	return db.up(ctx, set, provider)
+	return db.up(context.WithoutCancel(ctx), set, provider)
 }
 
 func (db *DB) up(ctx context.Context, set string, provider *goose.Provider) error {
@@ -113,21 +113,27 @@ func gooseDialect(e Engine) goose.Dialect {
 }
 
 // migrationPool returns connections for goose and takes, or has goose take, the
-// lock.
-func (db *DB) migrationPool(ctx context.Context) (*sql.DB, []goose.ProviderOption, func(), error) {
-	if db.engine != SQLite {
-		name := sha256.Sum256([]byte("rondo migrations " + db.source.url.Path))
-		return db.write.DB, []goose.ProviderOption{goose.WithSessionLocker(serverLock{db.engine, hex.EncodeToString(name[:16])})}, func() {}, nil
+// lock; free gives both back. The connections of a server are of their own: no
+// timeout ends what takes its time on a big table.
+func (db *DB) migrationPool(ctx context.Context) (pool *sql.DB, options []goose.ProviderOption, free func(), err error) {
+	if db.engine == SQLite {
+		unlock, err := lockFile(ctx, db.source.path+"-migrate")
+		return db.write.DB, nil, unlock, err
 	}
-	unlock, err := lockFile(ctx, db.source.path+"-migrate")
-	return db.write.DB, nil, unlock, err
+	if pool, err = db.openServer(db.source, 0); err != nil {
+		return nil, nil, nil, err
+	}
+	name := sha256.Sum256([]byte("rondo migrations " + db.source.url.Path))
+	locker := serverLock{engine: db.engine, name: hex.EncodeToString(name[:16]), waiting: ctx}
+	return pool, []goose.ProviderOption{goose.WithSessionLocker(locker)}, func() { _ = pool.Close() }, nil
 }
 
 // serverLock is a lock of the server that belongs to the connection which
 // migrates, so it ends with it.
 type serverLock struct {
-	engine Engine
-	name   string // one for each database of the server
+	engine  Engine
+	name    string          // one for each database of the server
+	waiting context.Context // ends the wait for the lock, not the work under it
 }
 
 var _ lock.SessionLocker = serverLock{}
@@ -135,14 +141,10 @@ var _ lock.SessionLocker = serverLock{}
 // lockPause is how long to wait before asking for a taken lock again.
 const lockPause = 100 * time.Millisecond
 
-// SessionLock implements lock.SessionLocker. It also lifts the statement timeout,
-// under which no migration of a big table would end.
+// SessionLock implements lock.SessionLocker.
 func (l serverLock) SessionLock(ctx context.Context, conn *sql.Conn) error {
 	try := "SELECT GET_LOCK(?, 0)"
 	if l.engine == Postgres {
-		if _, err := conn.ExecContext(ctx, "SET statement_timeout = 0"); err != nil {
-			return err
-		}
 		try = "SELECT CASE WHEN pg_try_advisory_lock(hashtextextended($1, 0)) THEN 1 ELSE 0 END"
 	}
 	for {
@@ -153,7 +155,7 @@ func (l serverLock) SessionLock(ctx context.Context, conn *sql.Conn) error {
 		if got.Int64 == 1 {
 			return nil
 		}
-		if err := wait(ctx, lockPause); err != nil {
+		if err := wait(l.waiting, lockPause); err != nil {
 			return err
 		}
 	}
@@ -162,9 +164,6 @@ func (l serverLock) SessionLock(ctx context.Context, conn *sql.Conn) error {
 // SessionUnlock implements lock.SessionLocker.
 func (l serverLock) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
 	if l.engine == Postgres {
-		if _, err := conn.ExecContext(ctx, "RESET statement_timeout"); err != nil {
-			return err
-		}
 		_, err := conn.ExecContext(ctx, "SELECT pg_advisory_unlock(hashtextextended($1, 0))", l.name)
 		return err
 	}

@@ -39,7 +39,7 @@ func (db *DB) openReplica(index int, text string) error {
 	if src.engine != db.engine {
 		return fmt.Errorf("database: replica %d is %s, the primary %s", index, src.engine, db.engine)
 	}
-	server, err := db.openServer(src)
+	server, err := db.openServer(src, db.cfg.Timeout)
 	if err != nil {
 		return err
 	}
