@@ -42,7 +42,7 @@ func (r *Registry) rebuild(ctx context.Context) error {
 		failed error
 		lost   int
 	)
-	ids := r.recall.toCheck()
+	ids, all := r.recall.toCheck()
 	for batch := range slices.Chunk(ids, rebuildAtOnce) {
 		for _, id := range batch {
 			wg.Go(func() {
@@ -65,8 +65,12 @@ func (r *Registry) rebuild(ctx context.Context) error {
 	if lost > 0 {
 		r.cfg.Logger.Warn("rooms: the store had lost rooms; they are put back", "rooms", lost)
 	}
-	if failed != nil || lost > 0 {
+	switch {
+	case failed != nil:
 		r.recall.suspectAll()
+	case lost > 0 && !all:
+		r.recall.suspectAll()
+		r.hurry()
 	}
 	return failed
 }

@@ -199,13 +199,12 @@ func (r *recall) seats() []Seat {
 	return seats
 }
 
-// toCheck returns rooms of which the store may have lost something, and drops
-// what matters no more.
-func (r *recall) toCheck() []protocol.RoomID {
+// toCheck returns rooms of which the store may have lost something, or all, and
+// drops what matters no more.
+func (r *recall) toCheck() (ids []protocol.RoomID, all bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now, others := time.Now(), checkOthers
-	var ids []protocol.RoomID
 	for id, k := range r.rooms { // in random order, so the others take turns
 		old := now.Sub(k.heard)
 		if old > r.remember && (k.rec.Room.Ended || !slices.ContainsFunc(k.own, func(m Member) bool { return r.held(id, m) })) {
@@ -220,8 +219,8 @@ func (r *recall) toCheck() []protocol.RoomID {
 			ids = append(ids, id)
 		}
 	}
-	r.all = false
-	return ids
+	all, r.all = r.all, false
+	return ids, all
 }
 
 func (r *recall) held(id protocol.RoomID, m Member) bool {

@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(t testing.TB) rooms.Store) {
 		{"Seats", testSeats},
 		{"ManySeats", testManySeats},
 		{"Leases", testLeases},
+		{"Relist", testRelist},
 		{"Due", testDue},
 		{"Keep", testKeep},
 		{"RandomPlans", testRandomPlans},
@@ -266,6 +267,40 @@ func testLeases(t *testing.T, open func(t testing.TB) rooms.Store) {
 	renew("n3", 2*time.Second)
 	forget("n3")
 	testenv.Eventually(t, patience, func() bool { return slices.Equal(dead(), []protocol.NodeID{"n3"}) }, "n3 was not forgotten while it lived")
+}
+
+func testRelist(t *testing.T, open func(t testing.TB) rooms.Store) {
+	s, ctx := open(t), t.Context()
+	list := func(node protocol.NodeID, ttl time.Duration, seats ...rooms.Seat) {
+		t.Helper()
+		if err := s.Relist(ctx, node, seats, ttl); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dead := func() []protocol.NodeID {
+		nodes, err := s.Dead(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return nodes
+	}
+	if _, err := s.Renew(ctx, "n1", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	one, two := rooms.Seat{Room: "r", Member: "1", Session: "a"}, rooms.Seat{Room: "r", Member: "2", Session: "b"}
+	for range 2 {
+		list("n1", time.Millisecond, one, two)
+		list("n2", time.Hour)
+		list("n3", time.Millisecond, two)
+	}
+	wantSeats(t, s, "n1", "r/1/a", "r/2/b")
+	wantSeats(t, s, "n2")
+	wantSeats(t, s, "n3", "r/2/b")
+	testenv.Eventually(t, patience, func() bool { return slices.Equal(dead(), []protocol.NodeID{"n3"}) }, "who never was there is dead")
+	list("n3", time.Hour)
+	if got := dead(); !slices.Equal(got, []protocol.NodeID{"n3"}) {
+		t.Fatalf("dead: %v: a lease of a known node was changed", got)
+	}
 }
 
 func testDue(t *testing.T, open func(t testing.TB) rooms.Store) {

@@ -27,8 +27,8 @@ const typingFor = 5000; // ms that a sign of typing counts
 const typingEvery = 3000; // ms between our own signs
 
 /**
- * A room's text. Messages come in the room's one order without gaps: what is
- * missing is asked for before anything newer is shown.
+ * A room's text. Messages come in the room's one order: what is missing is asked
+ * for before anything newer is shown. What the server has not either is gone.
  *
  * @extends {Emitter<ChatEvents>}
  */
