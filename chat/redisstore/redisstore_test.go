@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -233,5 +234,44 @@ func TestForeign(t *testing.T) {
 	}
 	if _, _, err := l.Send(t.Context(), "q", hello); err == nil {
 		t.Error("sent into a key of another type")
+	}
+}
+
+// TestFailover: a replica that takes over counts on above what the lost master may
+// have given out, and what was said before is in the history.
+func TestFailover(t *testing.T) {
+	sentinel := testenv.RedisSentinel(t)
+	u, err := url.Parse(sentinel.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewFailoverClient(&redis.FailoverOptions{
+		MasterName: u.Query().Get("master_name"), SentinelAddrs: append(u.Query()["addr"], u.Host)})
+	t.Cleanup(func() { _ = client.Close() })
+	l, err := chat.New(chat.Config{Store: newStore(t, client, "p:", chat.Retention{}), Settle: time.Millisecond,
+		Follows: func(protocol.RoomID) bool { return true }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		m := hello
+		m.CID = fmt.Sprint(i)
+		if got, _, err := l.Send(t.Context(), "r", m); err != nil || got.Off != uint64(i+1) {
+			t.Fatal(got, err)
+		}
+	}
+	old := sentinel.KillMaster()
+	sentinel.AwaitFailover(old)
+	var got chat.Message
+	testenv.Eventually(t, 30*time.Second, func() bool {
+		m := hello
+		m.CID = "after"
+		var err error
+		got, _, err = l.Send(t.Context(), "r", m)
+		return err == nil
+	}, "one can write again")
+	h, err := l.History(t.Context(), "r", protocol.ChatQuery{})
+	if err != nil || got.Off != 5+chat.Leap+1 || len(h.Messages) != 6 || h.Messages[4].Off != 5 || h.Messages[5].Off != got.Off {
+		t.Fatalf("after the fail-over: off %d, history %+v, %v", got.Off, h, err)
 	}
 }
