@@ -3,7 +3,9 @@ package client
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"slices"
+	"time"
 
 	"github.com/rondo-chat/rondo/protocol"
 )
@@ -59,21 +61,31 @@ func (c *Client) chatDeliver(m protocol.ChatMessage) {
 	}
 }
 
+// maxFetches is how often a gap is asked for while the service cannot say.
+const maxFetches = 20
+
 // chatFetch asks for what is missing.
 func (c *Client) chatFetch() {
-	o := &c.chat
-	o.fetching = true
-	room, since := o.room, o.off
-	p := &call{hook: func(d json.RawMessage, err error) { c.chatFetched(room, d, err) }}
-	query := protocol.ChatQuery{Since: &since, Limit: protocol.MaxHistory}
-	if _, err := c.start(p, &envelope{T: protocol.TypeChatHistory, Room: room}, query); err != nil {
+	c.chat.fetching = true
+	if !c.chatAsk(c.chat.room, c.chat.off, 1) {
 		c.chatRelease()
 	}
 }
 
+// chatAsk asks for the n-th time; false: the client takes no more requests.
+func (c *Client) chatAsk(room protocol.RoomID, since uint64, n int) bool {
+	p := &call{hook: func(d json.RawMessage, err error) { c.chatFetched(room, since, n, d, err) }}
+	_, err := c.start(p, &envelope{T: protocol.TypeChatHistory, Room: room}, protocol.ChatQuery{Since: &since, Limit: protocol.MaxHistory})
+	return err == nil
+}
+
 // chatFetched delivers a page of what was missing, and the rest after the last.
-func (c *Client) chatFetched(room protocol.RoomID, d json.RawMessage, err error) {
+func (c *Client) chatFetched(room protocol.RoomID, since uint64, n int, d json.RawMessage, err error) {
 	if room != c.chat.room {
+		return
+	}
+	if wait, later := retryIn(err); later && n < maxFetches {
+		c.chatAgain(wait, room, since, n+1)
 		return
 	}
 	page, derr := decode[protocol.ChatHistory](d)
@@ -89,6 +101,24 @@ func (c *Client) chatFetched(room protocol.RoomID, d json.RawMessage, err error)
 		return
 	}
 	c.chatRelease()
+}
+
+// chatAgain asks after a while.
+func (c *Client) chatAgain(wait time.Duration, room protocol.RoomID, since uint64, n int) {
+	time.AfterFunc(wait, func() {
+		if !c.chatAsk(room, since, n) && c.ctx.Err() == nil { // too many requests wait
+			c.chatAgain(wait, room, since, n)
+		}
+	})
+}
+
+// retryIn is when to ask again after an error that says nothing but "not now".
+func retryIn(err error) (time.Duration, bool) {
+	e, ok := errors.AsType[*protocol.Error](err)
+	if !ok || e.Code != protocol.CodeUnavailable && e.Code != protocol.CodeRateLimited {
+		return 0, false
+	}
+	return min(max(e.Retry, 500*time.Millisecond), 10*time.Second), true
 }
 
 // chatRelease delivers what waited for the gap, which nodes may have told in

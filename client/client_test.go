@@ -350,6 +350,8 @@ func TestChatGapIsFetched(t *testing.T) {
 	if string(q.D) != `{"since":5,"limit":100}` {
 		t.Fatalf("asked %s", q.D)
 	}
+	s.send(`{"t":"err","id":%d,"e":{"code":"unavailable","msg":"not now","retry_ms":10}}`, q.ID)
+	q = s.read(protocol.TypeChatHistory)
 	s.send(`{"t":"ok","id":%d,"d":{"off":9,"messages":[%s],"more":true}}`, q.ID, chat(6))
 	q = s.read(protocol.TypeChatHistory)
 	s.send(`{"t":"chat","room":"k","d":%s}`, chat(10))

@@ -14,8 +14,13 @@ const (
 	saveBatch = 128
 	// renewBatch is how many sessions one call prolongs.
 	renewBatch = 1000
+	// renewSample is how many sessions each renewal of the lease prolongs, to see
+	// whether the store still has them.
+	renewSample = 8
 	// storeTime bounds a call for which a client waits.
 	storeTime = time.Second
+	// downBeat is the pause between tries to renew while the store is down.
+	downBeat = 250 * time.Millisecond
 )
 
 // keeper keeps the records of a hub's sessions in the store: it writes behind,
@@ -25,6 +30,7 @@ type keeper struct {
 	hub   *Hub
 	store Store
 	kick  chan struct{}  // buffered: something is dirty
+	again chan struct{}  // buffered: the store is back, perhaps empty
 	down  atomic.Bool    // the last call failed
 	asked atomic.Int64   // hub clock: end of the last attempt to renew
 	held  atomic.Int64   // hub clock: begin of the last renewal that went through
@@ -36,7 +42,7 @@ type keeper struct {
 }
 
 func newKeeper(h *Hub) *keeper {
-	return &keeper{hub: h, store: h.cfg.Store, kick: make(chan struct{}, 1), dirty: map[*Session]struct{}{}}
+	return &keeper{hub: h, store: h.cfg.Store, kick: make(chan struct{}, 1), again: make(chan struct{}, 1), dirty: map[*Session]struct{}{}}
 }
 
 func (p *keeper) start() {
@@ -168,53 +174,82 @@ func (p *keeper) went(what string, err error) {
 			p.hub.log.Warn("signaling: sessions are not stored", "err", err)
 		} else {
 			p.hub.log.Info("signaling: sessions are stored again")
+			select {
+			case p.again <- struct{}{}:
+			default:
+			}
 		}
 	}
 }
 
 // run renews the lease until the hub closes.
 func (p *keeper) run() {
-	tick := time.NewTicker(p.hub.cfg.Limits.Lease / 4)
-	defer tick.Stop()
+	lease := p.hub.cfg.Limits.Lease
 	for {
+		wait := lease / 4
+		if p.down.Load() {
+			wait = min(wait, downBeat)
+		}
+		t := time.NewTimer(wait)
 		select {
 		case <-p.hub.ctx.Done():
+			t.Stop()
 			return
-		case <-tick.C:
-			p.beat()
+		case <-p.again:
+			t.Stop()
+			p.all = 0
+		case <-t.C:
 		}
+		p.beat()
 	}
 }
 
 // beat renews the lease, and prolongs all records once in a while: at once when
-// the lease had run out, for others may have taken sessions meanwhile.
+// the lease had run out, for others may have taken sessions meanwhile, and when
+// the store was away or has lost records.
 func (p *keeper) beat() {
 	h := p.hub
 	begin := h.clock()
 	lapsed := begin-time.Duration(p.held.Load()) >= h.cfg.Limits.Lease
-	err := p.renew(nil)
+	some := p.sample()
+	missing, err := p.renew(some)
 	p.asked.Store(int64(h.clock()))
 	if err != nil {
 		return
 	}
 	p.held.Store(int64(begin))
-	if !lapsed && begin-p.all < p.ttl()/4 {
+	lost := 2*missing > len(some) // a few may not have been stored yet
+	if !lapsed && !lost && p.all != 0 && begin-p.all < p.ttl()/4 {
 		return
 	}
 	sessions := h.all()
 	for len(sessions) > 0 {
 		n := min(len(sessions), renewBatch)
-		if p.renew(sessions[:n]) != nil {
+		if _, err := p.renew(sessions[:n]); err != nil {
 			return // with the next beat
 		}
 		sessions = sessions[n:]
 	}
-	p.all = begin
+	p.all = max(begin, 1)
 }
 
-// renew prolongs the sessions' records, stores what is missing and drops what
-// is another node's.
-func (p *keeper) renew(sessions []*Session) error {
+// sample is some of the sessions.
+func (p *keeper) sample() []*Session {
+	h := p.hub
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	some := make([]*Session, 0, renewSample)
+	for _, s := range h.sessions { // in no order
+		if some = append(some, s); len(some) == renewSample {
+			break
+		}
+	}
+	return some
+}
+
+// renew prolongs the sessions' records, stores what is missing, which it counts,
+// and drops what is another node's.
+func (p *keeper) renew(sessions []*Session) (missing int, err error) {
 	ids := make([]protocol.SessionID, len(sessions))
 	for i, s := range sessions {
 		ids[i] = s.id
@@ -226,12 +261,13 @@ func (p *keeper) renew(sessions []*Session) error {
 	for i, hold := range holds {
 		switch hold {
 		case Missing:
+			missing++
 			p.touch(sessions[i])
 		case Taken:
 			p.hub.spawn(sessions[i].fenced)
 		}
 	}
-	return err
+	return missing, err
 }
 
 // asleep reports whether this process has not even tried to renew its lease

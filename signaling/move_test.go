@@ -323,6 +323,28 @@ func TestFencedWhileResumed(t *testing.T) {
 	}
 }
 
+// TestStoreLosesEverything: it was restarted, and nobody noticed but by what is
+// not there any more. All sessions are stored again with the next renewal.
+func TestStoreLosesEverything(t *testing.T) {
+	v := newTown(t, 1, nil)
+	a := v.rigs[0]
+	var all []protocol.Welcome
+	for range 3 * renewSample {
+		all = append(all, a.dial().hello("Ann"))
+	}
+	v.store.mu.Lock()
+	clear(v.store.records)
+	v.store.mu.Unlock()
+	testenv.Eventually(t, a.hub.cfg.Limits.Lease, func() bool {
+		for _, w := range all {
+			if r, _, err := v.store.Load(t.Context(), w.SID); r == nil || err != nil {
+				return false
+			}
+		}
+		return true
+	}, "the sessions are stored again")
+}
+
 // TestStoppedNodeSleeps: a process that was stopped for longer than its lease
 // handles nothing before it has asked.
 func TestStoppedNodeSleeps(t *testing.T) {

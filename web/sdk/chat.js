@@ -25,6 +25,7 @@ import { RondoError } from './errors.js';
 
 const typingFor = 5000; // ms that a sign of typing counts
 const typingEvery = 3000; // ms between our own signs
+const healAgain = 1000; // ms until a gap is asked for again that could not be
 
 /**
  * A room's text. Messages come in the room's one order: what is missing is asked
@@ -54,6 +55,8 @@ export class Chat extends Emitter {
   #saidTyping = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #quiet;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #retry;
   #over = false;
 
   /**
@@ -160,7 +163,8 @@ export class Chat extends Emitter {
       const held = [...this.#ahead.values()].filter((m) => m.off <= upTo);
       for (const m of held.sort((a, b) => a.off - b.off)) this.#take(m, true);
     } catch {
-      // the next message or reconnect asks again
+      // the next message or reconnect asks again, too
+      if (this.#ahead.size > 0 && !this.#over) this.#retry = setTimeout(() => void this.heal(), healAgain);
     } finally {
       this.#healing = false;
       this.#drain();
@@ -201,6 +205,7 @@ export class Chat extends Emitter {
   end() {
     this.#over = true;
     clearTimeout(this.#quiet);
+    clearTimeout(this.#retry);
     for (const t of this.#typers.values()) clearTimeout(t);
     this.#typers.clear();
     this.emit('typing', []);

@@ -43,6 +43,22 @@ test('a gap is asked for before anything newer is shown', async () => {
   assert.deepEqual(shown, [1, 2, 3, 4]);
 });
 
+test('a gap that cannot be asked for now is asked for again', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let asked = 0;
+  const { c, shown } = chat(() => {
+    if (asked++ === 0) throw new RondoError('unavailable', 'not now');
+    return { messages: [message(2)], more: false };
+  });
+  c.pushed(message(1));
+  c.pushed(message(3));
+  await settle();
+  assert.deepEqual(shown, [1]);
+  t.mock.timers.tick(1000);
+  await settle();
+  assert.deepEqual(shown, [1, 2, 3]);
+});
+
 test('a long gap heals page by page; what the server forgot is no gap', async () => {
   const { c, shown } = chat((_, d) => (d.since === 0 ? { messages: [message(5), message(6)], more: true } : { messages: [message(7)], more: false }));
   await c.heal();

@@ -370,19 +370,20 @@ func (k *checker) page(w *walker, e *Event) {
 	if s == nil || k.wiped(span{s.from, e.At}) {
 		return
 	}
+	holes := k.excused(span{s.from, e.At}, func(f Fault) bool { return f.Wipes }) // numbers are left out then
 	k.later = append(k.later, func() {
 		if e.At < over(k.rooms[e.Room]) { // the chat ends with the room
-			k.whole(w.c, e)
+			k.whole(w.c, e, holes)
 		}
 	})
 }
 
 // whole checks one page.
-func (k *checker) whole(c *client, e *Event) {
+func (k *checker) whole(c *client, e *Event, holes bool) {
 	has := map[string]bool{}
 	for i, m := range e.Page {
 		has[m.ID] = true
-		if i > 0 && m.Off != e.Page[i-1].Off+1 {
+		if i > 0 && (m.Off <= e.Page[i-1].Off || m.Off != e.Page[i-1].Off+1 && !holes) {
 			k.add(RuleHistory, e.At, "room %s: number %d after %d", e.Room, m.Off, e.Page[i-1].Off)
 		}
 	}
