@@ -41,9 +41,9 @@ func TestLoad(t *testing.T) {
 	}
 	for _, tr := range []trouble{
 		// The session's grace and the node's lease end while the people are watched.
-		{name: "KillNode", flags: []string{"--grace", "8s"}, complete: true, do: func(l *load, _ broken) { l.killNode(hold) }},
+		{name: "KillNode", flags: []string{"--grace", "8s"}, every: true, complete: true, do: func(l *load, _ broken) { l.killNode(hold) }},
 		{name: "RollingRestart", complete: true, do: func(l *load, _ broken) { l.rollNodes() }},
-		{name: "RedisStall", local: true, do: func(l *load, r broken) { r.stall(stall) }},
+		{name: "RedisStall", every: true, local: true, do: func(l *load, r broken) { r.stall(stall) }},
 		{name: "RedisEmpty", local: true, do: func(l *load, r broken) { r.empty() }},
 		{name: "RedisFailover", local: true, do: func(l *load, r broken) { r.failOver() }},
 	} {
