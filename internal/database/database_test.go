@@ -303,7 +303,9 @@ func TestTransactionRules(t *testing.T) {
 				return err
 			}
 			_, _ = tx.Exec(insertUser, "u3", "a@x", "c", 1)
-			_, _ = tx.Exec(insertUser, "u4", "d@x", "d", 1)
+			if _, err := tx.Exec(insertUser, "u4", "d@x", "d", 1); !errors.Is(err, database.ErrConflict) {
+				t.Errorf("a statement after a failed one: %v", err)
+			}
 			return nil
 		})
 		if !errors.Is(err, database.ErrConflict) {

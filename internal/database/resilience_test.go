@@ -2,13 +2,16 @@ package database_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -191,19 +194,30 @@ func TestHandles(t *testing.T) {
 	db := migrated(t, database.Config{URL: url})
 	mustWriteOne(t, db, "INSERT INTO counter (id, n) VALUES (1, 0)")
 	var group sync.WaitGroup
+	var tries atomic.Int64
+	add := func(tx *database.Tx) error {
+		tries.Add(1)
+		var n int
+		if err := tx.QueryRow("SELECT n FROM counter WHERE id = 1").Scan(&n); err != nil {
+			return err
+		}
+		_, err := tx.Exec("UPDATE counter SET n = ?", n+1)
+		return err
+	}
 	for range 8 {
 		handle := open(t, database.Config{URL: url, Timeout: 30 * time.Second})
-		for range 5 {
+		for range 25 {
 			group.Go(func() {
-				for range 5 {
-					if _, err := writeOne(t, handle, "UPDATE counter SET n = n + 1"); err != nil {
-						t.Error(err)
-					}
+				if err := handle.Write(t.Context(), "add", add); err != nil {
+					t.Error(err)
 				}
 			})
 		}
 	}
 	group.Wait()
+	if n := tries.Load(); n != 200 {
+		t.Errorf("%d tries for 200 writes: a writer did not take the lock when it began", n)
+	}
 	if n := mustValue[int](t, db, "SELECT n FROM counter"); n != 200 {
 		t.Errorf("counted %d, want 200", n)
 	}
@@ -361,11 +375,7 @@ func TestAwayAndBack(t *testing.T) {
 		t.Run(string(engine), func(t *testing.T) {
 			server := start(t)
 			db := migrated(t, database.Config{URL: server.URL})
-			var group sync.WaitGroup
-			for i := range 12 { // so many connections
-				group.Go(func() { mustWriteOne(t, db, "INSERT INTO counter (id, n) VALUES (?, 0)", i) })
-			}
-			group.Wait()
+			holdConnections(t, db, 12)
 			server.Kill()
 			server.Restart()
 			if _, err := writeOne(t, db, "INSERT INTO counter (id, n) VALUES (100, 0)"); err != nil {
@@ -393,6 +403,105 @@ func TestAwayAndBack(t *testing.T) {
 		})
 	}
 }
+
+// holdConnections has the pool open n connections, and leaves them idle.
+func holdConnections(t *testing.T, db *database.DB, n int) {
+	t.Helper()
+	var all, group sync.WaitGroup
+	all.Add(n)
+	for range n {
+		group.Go(func() {
+			err := db.Read(t.Context(), "hold", func(q database.Queryer) error {
+				all.Done()
+				all.Wait()
+				return q.QueryRow("SELECT 1").Scan(new(int))
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// TestUncertain: the connection is cut after the server got COMMIT and before
+// its answer arrives. The writer is told that nobody knows, and nothing is tried again.
+func TestUncertain(t *testing.T) {
+	for _, engine := range []database.Engine{database.Postgres, database.MySQL} {
+		t.Run(string(engine), func(t *testing.T) {
+			url := engines()[engine](t)
+			direct := migrated(t, database.Config{URL: url})
+			db := open(t, database.Config{URL: cutAtCommit(t, url)})
+			tries := 0
+			err := db.Write(t.Context(), "test", func(tx *database.Tx) error {
+				tries++
+				_, err := tx.Exec("INSERT INTO counter (id, n) VALUES (?, 0)", tries)
+				return err
+			})
+			if !errors.Is(err, database.ErrUncertain) || protocol.CodeOf(err) != protocol.CodeUnavailable {
+				t.Errorf("got %v", err)
+			}
+			if tries != 1 {
+				t.Errorf("%d tries", tries)
+			}
+			testenv.Eventually(t, 10*time.Second, func() bool { return len(ids(t, direct)) == 1 }, "the transaction was not committed: the test proves nothing")
+		})
+	}
+}
+
+// cutAtCommit returns url by way of a proxy that passes everything to the
+// server, and cuts a connection once it has passed a COMMIT.
+func cutAtCommit(t *testing.T, url string) string {
+	t.Helper()
+	address := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(url)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	group.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Error(err)
+				_ = client.Close()
+				continue
+			}
+			var cut atomic.Bool
+			group.Go(func() {
+				defer client.Close()
+				_, _ = io.Copy(writerFunc(func(b []byte) (int, error) {
+					if cut.Load() {
+						return 0, io.ErrClosedPipe
+					}
+					return client.Write(b)
+				}), server)
+			})
+			group.Go(func() {
+				defer server.Close()
+				_, _ = io.Copy(writerFunc(func(b []byte) (int, error) {
+					if bytes.Contains(bytes.ToUpper(b), []byte("COMMIT")) {
+						cut.Store(true)
+					}
+					return server.Write(b)
+				}), client)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		group.Wait()
+	})
+	return strings.Replace(url, address, l.Addr().String(), 1)
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 // TestStalledServer: a server that holds its connections and says nothing costs
 // no more than the timeout.

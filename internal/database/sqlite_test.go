@@ -93,3 +93,34 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("%d rows, %s, %v", n, check, err)
 	}
 }
+
+// TestFailedCommit: what COMMIT itself refuses (here a foreign key that is
+// checked then) leaves no open transaction on the connection.
+func TestFailedCommit(t *testing.T) {
+	db, _ := newSQLite(t)
+	err := db.Migrate(t.Context(), "deferred", fstest.MapFS{"sqlite/00001_b.sql": {
+		Data: []byte("-- +goose Up\nCREATE TABLE b (a INTEGER REFERENCES a (id) DEFERRABLE INITIALLY DEFERRED);\n"),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		err := db.Write(t.Context(), "test", func(tx *Tx) error {
+			_, err := tx.Exec("INSERT INTO b (a) VALUES (7)")
+			return err
+		})
+		if !errors.Is(err, ErrForeignKey) {
+			t.Errorf("got %v", err)
+		}
+	}
+	err = db.Write(t.Context(), "test", func(tx *Tx) error {
+		if _, err := tx.Exec("INSERT INTO a (id) VALUES (7)"); err != nil {
+			return err
+		}
+		_, err := tx.Exec("INSERT INTO b (a) VALUES (7)")
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
