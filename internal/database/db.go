@@ -85,10 +85,7 @@ func (db *DB) open(ctx context.Context) error {
 	if err := db.openPrimary(); err != nil {
 		return err
 	}
-	if err := wrap(db.write.PingContext(ctx)); err != nil { // of SQLite's two kinds this one makes the log that readers need
-		return err
-	}
-	if err := db.Ping(ctx); err != nil {
+	if err := db.firstAnswer(ctx); err != nil {
 		return err
 	}
 	for i, text := range db.cfg.Replicas {
@@ -106,6 +103,17 @@ func (db *DB) open(ctx context.Context) error {
 	}
 	db.watch(background)
 	return nil
+}
+
+// firstAnswer asks both pools. SQLite's writer comes first: it makes the log that
+// readers need.
+func (db *DB) firstAnswer(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, db.cfg.Timeout)
+	defer cancel()
+	if err := wrap(db.write.PingContext(ctx)); err != nil {
+		return err
+	}
+	return db.Ping(ctx)
 }
 
 func (db *DB) openPrimary() error {
@@ -148,12 +156,13 @@ func (db *DB) openServer(src source, timeout time.Duration) (*sql.DB, error) {
 // Engine says which engine it is.
 func (db *DB) Engine() Engine { return db.engine }
 
-// Ping asks the primary for an answer: the readiness check. It waits no longer
-// than ctx and Config.Timeout allow.
+// Ping asks the primary for an answer: the readiness check. Of SQLite it asks a
+// reader, for the writer may be busy. It waits no longer than ctx and
+// Config.Timeout allow.
 func (db *DB) Ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, db.cfg.Timeout)
-	defer cancel()
-	return wrap(db.read.PingContext(ctx)) // of SQLite a reader: the writer may be busy
+	return db.readFrom(ctx, db.read, "ping", db.cfg.Timeout, func(q Queryer) error {
+		return q.QueryRow("SELECT 1").Scan(new(int))
+	})
 }
 
 // Close waits for what is running and closes all connections.

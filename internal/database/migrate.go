@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 )
 
 var setName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,30}$`)
@@ -37,13 +36,17 @@ func (db *DB) Migrate(ctx context.Context, set string, files fs.FS) error {
 	if err != nil {
 		return err
 	}
-	pool, options, free, err := db.migrationPool(ctx)
+	pool, free, err := db.migrationPool(ctx)
 	if err != nil {
 		return err
 	}
 	defer free()
-	options = append(options, goose.WithTableName("goose_"+set), goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
-	provider, err := goose.NewProvider(gooseDialect(db.engine), pool, sub, options...)
+	table := "goose_" + set
+	if err := db.mend(ctx, pool, table); err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(gooseDialect(db.engine), pool, sub,
+		goose.WithTableName(table), goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("database: migrations of %s: %w", set, err)
 	}
@@ -112,63 +115,77 @@ func gooseDialect(e Engine) goose.Dialect {
 	return goose.DialectSQLite3
 }
 
-// migrationPool returns connections for goose and takes, or has goose take, the
-// lock; free gives both back. The connections of a server are of their own: no
-// timeout ends what takes its time on a big table.
-func (db *DB) migrationPool(ctx context.Context) (pool *sql.DB, options []goose.ProviderOption, free func(), err error) {
+// migrationPool takes the lock and returns connections for goose; free gives
+// both back. The connections of a server are of their own: no timeout ends what
+// takes its time on a big table, and with them the lock ends too.
+func (db *DB) migrationPool(ctx context.Context) (pool *sql.DB, free func(), err error) {
 	if db.engine == SQLite {
-		unlock, err := lockFile(ctx, db.source.path+"-migrate")
-		return db.write.DB, nil, unlock, err
+		free, err = lockFile(ctx, db.source.path+"-migrate")
+		return db.write.DB, free, err
 	}
 	if pool, err = db.openServer(db.source, 0); err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
-	name := sha256.Sum256([]byte("rondo migrations " + db.source.url.Path))
-	locker := serverLock{engine: db.engine, name: hex.EncodeToString(name[:16]), waiting: ctx}
-	return pool, []goose.ProviderOption{goose.WithSessionLocker(locker)}, func() { _ = pool.Close() }, nil
+	locked, err := db.lockServer(ctx, pool)
+	if err != nil {
+		_ = pool.Close()
+		return nil, nil, wrap(err)
+	}
+	return pool, func() {
+		discard(locked)
+		_ = pool.Close()
+	}, nil
 }
-
-// serverLock is a lock of the server that belongs to the connection which
-// migrates, so it ends with it.
-type serverLock struct {
-	engine  Engine
-	name    string          // one for each database of the server
-	waiting context.Context // ends the wait for the lock, not the work under it
-}
-
-var _ lock.SessionLocker = serverLock{}
 
 // lockPause is how long to wait before asking for a taken lock again.
 const lockPause = 100 * time.Millisecond
 
-// SessionLock implements lock.SessionLocker.
-func (l serverLock) SessionLock(ctx context.Context, conn *sql.Conn) error {
+// lockServer takes a lock of the server, one for each database of it, that
+// belongs to the connection returned. goose's own locking leaves out its first
+// look at the tables, which another node may just be making.
+func (db *DB) lockServer(ctx context.Context, pool *sql.DB) (*sql.Conn, error) {
+	name := sha256.Sum256([]byte("rondo migrations " + db.source.url.Path))
 	try := "SELECT GET_LOCK(?, 0)"
-	if l.engine == Postgres {
+	if db.engine == Postgres {
 		try = "SELECT CASE WHEN pg_try_advisory_lock(hashtextextended($1, 0)) THEN 1 ELSE 0 END"
+	}
+	conn, err := pool.Conn(ctx)
+	if err != nil {
+		return nil, err
 	}
 	for {
 		var got sql.NullInt64
-		if err := conn.QueryRowContext(ctx, try, l.name).Scan(&got); err != nil {
-			return err
+		err := conn.QueryRowContext(ctx, try, hex.EncodeToString(name[:16])).Scan(&got)
+		if err == nil && got.Int64 == 1 {
+			return conn, nil
 		}
-		if got.Int64 == 1 {
-			return nil
+		if err == nil {
+			err = wait(ctx, lockPause)
 		}
-		if err := wait(l.waiting, lockPause); err != nil {
-			return err
+		if err != nil {
+			discard(conn)
+			return nil, err
 		}
 	}
 }
 
-// SessionUnlock implements lock.SessionLocker.
-func (l serverLock) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
-	if l.engine == Postgres {
-		_, err := conn.ExecContext(ctx, "SELECT pg_advisory_unlock(hashtextextended($1, 0))", l.name)
-		return err
+// mend removes a version table without a row. MariaDB and MySQL commit a CREATE
+// TABLE at once, so a node that died between it and the first INSERT leaves one,
+// and goose would refuse it for ever.
+func (db *DB) mend(ctx context.Context, pool *sql.DB, table string) error {
+	if db.engine != MySQL {
+		return nil
 	}
-	_, err := conn.ExecContext(ctx, "SELECT RELEASE_LOCK(?)", l.name)
-	return err
+	var there, rows int
+	err := pool.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?", table).Scan(&there)
+	if err != nil || there == 0 {
+		return wrap(err)
+	}
+	if err := pool.QueryRowContext(ctx, "SELECT COUNT(*) FROM "+table).Scan(&rows); err != nil || rows > 0 {
+		return wrap(err)
+	}
+	_, err = pool.ExecContext(ctx, "DROP TABLE "+table)
+	return wrap(err)
 }
 
 // lockFile locks with an open transaction of a second SQLite file: a lock that
