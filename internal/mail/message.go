@@ -1,0 +1,88 @@
+package mail
+
+import (
+	"errors"
+	"slices"
+	"time"
+)
+
+// Template names a text. Its value is stored: it never changes its meaning.
+type Template string
+
+// The templates, and what of Data each needs.
+const (
+	Verify            Template = "verify"             // Code, Minutes: the address is to be confirmed
+	AlreadyRegistered Template = "already_registered" // nothing: somebody registered with an address that has an account
+	Reset             Template = "reset"              // Code, Minutes: the password was forgotten
+	NewDevice         Template = "new_device"         // Device, Place, At: a log-in from a device not seen before
+	PasswordChanged   Template = "password_changed"   // At
+	Deleted           Template = "deleted"            // At: the account is gone
+)
+
+// Templates returns all templates.
+func Templates() []Template {
+	return []Template{Verify, AlreadyRegistered, Reset, NewDevice, PasswordChanged, Deleted}
+}
+
+// Languages returns the languages that the templates are written in; mails to
+// people of another one are in the first.
+func Languages() []string { return []string{"en", "de", "es"} }
+
+// Message is a mail to one person.
+type Message struct {
+	To       string   `json:"to"`       // address, as its owner typed it
+	Name     string   `json:"name"`     // of the person, for the greeting; may be ""
+	Language string   `json:"language"` // BCP 47, "de" or "de-AT"; may be ""
+	Template Template `json:"template"`
+	Data     Data     `json:"data"`
+
+	// Key names the cause: while a row waits in the outbox, another one with the
+	// same key is not added. It is stored in the clear, so it holds neither an
+	// address nor a code. Empty: each message is its own cause.
+	Key string `json:"-"`
+	// Expires is when the mail is no longer worth sending. Zero: for mails with a
+	// code after Data.Minutes, for others after 3 days.
+	Expires time.Time `json:"-"`
+}
+
+// Data is what a template says.
+type Data struct {
+	Code    string    `json:"code,omitempty"`
+	Minutes int       `json:"minutes,omitempty"` // how long Code is good
+	Device  string    `json:"device,omitempty"`  // "Firefox on Linux"
+	Place   string    `json:"place,omitempty"`   // the shortened network address
+	At      time.Time `json:"at,omitzero"`
+}
+
+// expires returns when m, made now, is no longer worth sending.
+func (m *Message) expires(now time.Time) time.Time {
+	switch {
+	case !m.Expires.IsZero():
+		return m.Expires
+	case m.Data.Code != "":
+		return now.Add(time.Duration(m.Data.Minutes) * time.Minute)
+	}
+	return now.Add(72 * time.Hour)
+}
+
+// validate returns what of a message is missing: a mistake of the program.
+func (m *Message) validate() error {
+	var need bool
+	switch m.Template {
+	case Verify, Reset:
+		need = m.Data.Code == "" || m.Data.Minutes <= 0
+	case NewDevice:
+		need = m.Data.Device == "" || m.Data.At.IsZero()
+	case PasswordChanged, Deleted:
+		need = m.Data.At.IsZero()
+	}
+	switch {
+	case !slices.Contains(Templates(), m.Template):
+		return errors.New("mail: no such template")
+	case m.To == "":
+		return errors.New("mail: no recipient")
+	case need:
+		return errors.New("mail: the template " + string(m.Template) + " lacks data")
+	}
+	return nil
+}
