@@ -27,6 +27,15 @@ const (
 	CodeOrigin        Code = "origin"
 	CodeUnavailable   Code = "unavailable"
 	CodeInternal      Code = "internal"
+
+	// Of accounts.
+	CodeCredentials  Code = "credentials"
+	CodeSecondFactor Code = "second_factor"
+	CodeInvalid      Code = "code_invalid"
+	CodeWeakPassword Code = "weak_password"
+	CodeTaken        Code = "taken"
+	CodeChanged      Code = "changed"
+	CodeIdempotency  Code = "idempotency"
 )
 
 // Error is an error that may be shown to a client: a code, a message that is
