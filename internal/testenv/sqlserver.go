@@ -194,9 +194,14 @@ func ownCopy(t testing.TB, name, template string) string {
 	return data
 }
 
+// scratch returns a folder that is removed when the test ends, or its process.
 func scratch(t testing.TB, name string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "rondo-"+name+"-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keep, err := newReaper(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,6 +209,7 @@ func scratch(t testing.TB, name string) string {
 		if !poll(5*time.Second, func() bool { return os.RemoveAll(dir) == nil }) { // dying children still write
 			t.Errorf("%s: cannot be removed", dir)
 		}
+		_ = syscall.Close(int(keep))
 	})
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
