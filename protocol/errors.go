@@ -29,13 +29,12 @@ const (
 	CodeInternal      Code = "internal"
 
 	// Of accounts.
-	CodeCredentials  Code = "credentials"
-	CodeSecondFactor Code = "second_factor"
-	CodeInvalid      Code = "code_invalid"
-	CodeWeakPassword Code = "weak_password"
-	CodeTaken        Code = "taken"
-	CodeChanged      Code = "changed"
-	CodeIdempotency  Code = "idempotency"
+	CodeCredentials Code = "credentials"
+	CodeNeedsTOTP   Code = "needs_totp"
+	CodeInvalid     Code = "code_invalid"
+	CodeTaken       Code = "taken"
+	CodeChanged     Code = "changed"
+	CodeIdempotency Code = "idempotency"
 )
 
 // Error is an error that may be shown to a client: a code, a message that is
