@@ -58,6 +58,7 @@ func vendors() []vendor {
 		{"github.com/chromedp", []string{"e2e", "internal/testenv"}},
 		{"github.com/goccy/go-yaml", []string{"cmd", "internal/spectest", "internal/deploytest", "server/api"}},
 		{"github.com/santhosh-tekuri/jsonschema", []string{"internal/spectest", "server/api"}},
+		{"github.com/golang-jwt/jwt", []string{"auth"}},
 		{"github.com/rivo/uniseg", []string{"internal/text"}},
 		{"github.com/prometheus/client_golang", nil},
 		{"github.com/prometheus/client_model", nil},

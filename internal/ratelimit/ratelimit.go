@@ -1,8 +1,10 @@
 // Package ratelimit counts how fast something happens and says when it is too
 // fast. A Bucket is one counter without a lock, small enough to sit by the
-// dozen in every session; Keyed holds a bounded number of them by name.
+// dozen in every session; Keyed holds a bounded number of them by name. Limiter
+// is a Keyed that may be shared by all nodes.
 //
-// The package starts no goroutine and reads no clock: callers give the time.
+// The package starts no goroutine. Bucket and Keyed read no clock: callers give
+// the time.
 package ratelimit
 
 import (
