@@ -25,7 +25,7 @@ func TestPerProcess(t *testing.T) {
 	}
 	group.Wait()
 	for _, d := range dirs {
-		if d != dirs[0] || built.Load() != 1 {
+		if d != dirs[0] || built.Load() > 1 { // 0 when the test runs again in one process
 			t.Fatalf("%v, built %d times", dirs, built.Load())
 		}
 	}
