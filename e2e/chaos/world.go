@@ -36,7 +36,7 @@ type plan struct {
 func promises() history.Expect {
 	return history.Expect{
 		ResumeElsewhere: true, BusSurvives: true, ChatSurvives: true,
-		Grace:           grace, Recover: 5 * time.Second, Settle: 3 * time.Second, Undo: grace + 20*time.Second,
+		Grace: grace, Recover: 5 * time.Second, Settle: 3 * time.Second, Undo: grace + 20*time.Second,
 		Wait: 6 * time.Second, Answer: 8 * time.Second, Back: 5 * time.Second, Ghost: 2 * time.Second, Slack: time.Second,
 	}
 }
