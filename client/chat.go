@@ -13,8 +13,9 @@ import (
 // chatOrder holds the place in the chat of the room the client is in (section 8).
 // It belongs to the client's goroutine.
 type chatOrder struct {
-	room protocol.RoomID
-	off  uint64 // last delivered
+	room    protocol.RoomID
+	matched bool   // the room ends when the other one leaves
+	off     uint64 // last delivered
 	// While a gap is fetched, what comes after it waits here.
 	held     []protocol.ChatMessage
 	fetching bool
@@ -32,6 +33,7 @@ func (o *chatOrder) state(st *protocol.RoomState) {
 	case st.Room != o.room || st.Chat.Off > o.off:
 		o.enter(st.Room, st.Chat.Off)
 	}
+	o.matched = st != nil && st.Match != nil
 }
 
 // maxHeld bounds what waits for a gap; beyond it the gap is given up.
@@ -119,6 +121,14 @@ func retryIn(err error) (time.Duration, bool) {
 		return 0, false
 	}
 	return min(max(e.Retry, 500*time.Millisecond), 10*time.Second), true
+}
+
+// chatOver delivers what waits for a gap: the room is over, and nobody can fill it.
+func (c *Client) chatOver(room protocol.RoomID) {
+	if room == c.chat.room {
+		c.chatRelease()
+		c.chat.forget()
+	}
 }
 
 // chatRelease delivers what waited for the gap, which nodes may have told in

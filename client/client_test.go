@@ -363,6 +363,21 @@ func TestChatGapIsFetched(t *testing.T) {
 	}
 }
 
+// TestChatOfARoomThatEnds: what waits for a gap is delivered before the end.
+func TestChatOfARoomThatEnds(t *testing.T) {
+	f := newFake(t)
+	c, s := f.dial(Options{})
+	s.send(`{"t":"match.found","seq":1,"room":"k","d":{"you":"1","peer":{"id":"2"}}}`)
+	next[Found](t, c)
+	s.send(`{"t":"chat","room":"k","d":{"off":3,"from":"2","cid":"c","text":"t","at":1}}`)
+	s.read(protocol.TypeChatHistory)
+	s.send(`{"t":"peer.left","seq":2,"room":"k","d":{"peer":"2","reason":"left"}}`)
+	if ev := next[Chat](t, c); ev.Off != 3 {
+		t.Fatalf("%+v", ev)
+	}
+	next[PeerLeft](t, c)
+}
+
 func TestClose(t *testing.T) {
 	f := newFake(t)
 	c, s := f.dial(Options{})

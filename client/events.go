@@ -147,7 +147,14 @@ func (c *Client) push(m *envelope) error {
 	switch ev := ev.(type) {
 	case Found:
 		c.chat.enter(ev.Room, 0)
+		c.chat.matched = true
 		c.keepICE(ev.ICE)
+	case PeerLeft:
+		if c.chat.matched {
+			c.chatOver(ev.Room)
+		}
+	case RoomClosed:
+		c.chatOver(ev.Room)
 	case PeerBack:
 		if ev.Fresh { // its numbers begin anew
 			delete(c.signals.from, ev.Peer)

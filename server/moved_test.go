@@ -72,18 +72,18 @@ func (s mortalSessions) Save(ctx context.Context, ttl time.Duration, r []*signal
 	return s.Store.Save(ctx, ttl, r)
 }
 
-func (s mortalSessions) Remove(ctx context.Context, id protocol.SessionID, n protocol.NodeID) (bool, error) {
+func (s mortalSessions) Remove(ctx context.Context, id protocol.SessionID, n protocol.NodeID, moves uint64) (bool, error) {
 	if s.dead.Load() {
 		return false, errDead
 	}
-	return s.Store.Remove(ctx, id, n)
+	return s.Store.Remove(ctx, id, n, moves)
 }
 
-func (s mortalSessions) Renew(ctx context.Context, n protocol.NodeID, lease, ttl time.Duration, ids []protocol.SessionID) ([]signaling.Hold, error) {
+func (s mortalSessions) Renew(ctx context.Context, n protocol.NodeID, lease, ttl time.Duration, own []signaling.Holding) ([]signaling.Hold, error) {
 	if s.dead.Load() {
 		return nil, errDead
 	}
-	return s.Store.Renew(ctx, n, lease, ttl, ids)
+	return s.Store.Renew(ctx, n, lease, ttl, own)
 }
 
 // traveller is a user whose next socket goes to whatever node it is sent to.

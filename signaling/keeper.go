@@ -5,8 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/rondo-chat/rondo/protocol"
 )
 
 const (
@@ -119,7 +117,9 @@ func (p *keeper) save(ctx context.Context, sessions []*Session) error {
 		return err
 	}
 	for i, ok := range saved {
-		if !ok {
+		if ok {
+			of[i].stored(records[i].Rev)
+		} else {
 			p.hub.spawn(of[i].fenced)
 		}
 	}
@@ -140,6 +140,9 @@ func (p *keeper) saveNow(ctx context.Context, s *Session) bool {
 		p.touch(s)
 		return true
 	}
+	if saved[0] {
+		s.stored(r.Rev)
+	}
 	return saved[0]
 }
 
@@ -150,7 +153,7 @@ func (p *keeper) remove(s *Session) bool {
 		return true // it expires
 	}
 	ours, err := p.call(context.Background(), "remove", func(ctx context.Context) ([]bool, error) {
-		ok, err := p.store.Remove(ctx, s.id, p.hub.cfg.Node)
+		ok, err := p.store.Remove(ctx, s.id, p.hub.cfg.Node, s.moves)
 		return []bool{ok}, err
 	})
 	return err != nil || ours[0]
@@ -250,13 +253,13 @@ func (p *keeper) sample() []*Session {
 // renew prolongs the sessions' records, stores what is missing, which it counts,
 // and drops what is another node's.
 func (p *keeper) renew(sessions []*Session) (missing int, err error) {
-	ids := make([]protocol.SessionID, len(sessions))
+	own := make([]Holding, len(sessions))
 	for i, s := range sessions {
-		ids[i] = s.id
+		own[i] = s.holding()
 	}
 	ctx, cancel := context.WithTimeout(p.hub.ctx, storeTime)
 	defer cancel()
-	holds, err := p.store.Renew(ctx, p.hub.cfg.Node, p.hub.cfg.Limits.Lease, p.ttl(), ids)
+	holds, err := p.store.Renew(ctx, p.hub.cfg.Node, p.hub.cfg.Limits.Lease, p.ttl(), own)
 	p.went("renew", err)
 	for i, hold := range holds {
 		switch hold {
@@ -281,7 +284,7 @@ func (p *keeper) asleep() bool {
 func (p *keeper) mine(s *Session) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
 	defer cancel()
-	holds, err := p.store.Renew(ctx, p.hub.cfg.Node, p.hub.cfg.Limits.Lease, p.ttl(), []protocol.SessionID{s.id})
+	holds, err := p.store.Renew(ctx, p.hub.cfg.Node, p.hub.cfg.Limits.Lease, p.ttl(), []Holding{s.holding()})
 	p.went("renew", err)
 	return err != nil || holds[0] != Taken
 }

@@ -48,6 +48,20 @@ func (s *Session) changed() {
 	}
 }
 
+// holding is what the store must have of the session.
+func (s *Session) holding() Holding {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Holding{ID: s.id, Moves: s.moves, Rev: s.kept}
+}
+
+// stored notes that the store has the record of revision rev.
+func (s *Session) stored(rev uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept = max(s.kept, rev)
+}
+
 // record returns the session as it is now; nil if it is over.
 func (s *Session) record() *Record {
 	s.mu.Lock()
@@ -64,7 +78,7 @@ func (s *Session) record() *Record {
 
 func (s *Session) recordLocked() *Record {
 	s.rev++
-	return &Record{ID: s.id, Node: s.hub.cfg.Node, Gen: s.gen, Spoken: s.spoken, Rev: s.rev,
+	return &Record{ID: s.id, Node: s.hub.cfg.Node, Gen: s.gen, Spoken: s.spoken, Moves: s.moves, Rev: s.rev,
 		Base: Base{User: s.user, Seq: s.seq, Note: s.note}}
 }
 
@@ -83,7 +97,7 @@ func (s *Session) restLocked() *Rest {
 
 // restore makes the session of a record; the caller has its turn.
 func (h *Hub) restore(r *Record, k *socket) *Session {
-	s := &Session{hub: h, id: r.ID, user: r.User, addr: k.addr, gen: r.Gen, rev: r.Rev, seq: r.Seq, note: r.Note, busy: true}
+	s := &Session{hub: h, id: r.ID, user: r.User, addr: k.addr, gen: r.Gen, moves: r.Moves, rev: r.Rev, kept: r.Rev, seq: r.Seq, note: r.Note, busy: true}
 	s.timer.owner = s
 	if r.Rest == nil {
 		s.ring.heals = math.MaxUint64 // nobody knows what it would have held
@@ -181,6 +195,8 @@ func (h *Hub) fetch(ctx context.Context, k *socket, id protocol.SessionID, gen u
 		return nil, nil, errStore
 	case r == nil:
 		return nil, nil, errExpired
+	case gen > r.Gen: // signed by us, so the store has forgotten that
+		return nil, nil, errBusy
 	case h.closing() || h.full():
 		return nil, nil, errFull
 	}

@@ -345,6 +345,34 @@ func TestStoreLosesEverything(t *testing.T) {
 	}, "the sessions are stored again")
 }
 
+// TestStoreForgetsAMove: the store is as it was before the session came here. The
+// node it came from is dead; the client notices nothing, and can go on elsewhere.
+func TestStoreForgetsAMove(t *testing.T) {
+	v := newTown(t, 3, func(_ int, c *Config) { c.Limits.Handover = 50 * time.Millisecond })
+	w := v.rigs[0].dial().hello("Ann")
+	old, _, err := v.store.Load(t.Context(), w.SID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.mute[0].Store(true)
+	c := v.rigs[1].dial()
+	r := c.resumes(w.Resume.Token, 0)
+	c.send(`{"t":"ping"}`)
+	c.wants("pong")
+	v.store.mu.Lock()
+	v.store.records[w.SID] = memoryRecord{*old, time.Now().Add(time.Minute)}
+	v.store.mu.Unlock()
+	testenv.Eventually(t, v.rigs[1].hub.cfg.Limits.Lease, func() bool {
+		rec, _, _ := v.store.Load(t.Context(), w.SID)
+		return rec.Node == "n2"
+	}, "the record is put back")
+	c.send(`{"t":"ping"}`)
+	c.wants("pong")
+	d := v.rigs[2].dial()
+	d.resumes(r.Resume.Token, 0)
+	c.closes(protocol.CloseReplaced, "replaced")
+}
+
 // TestStoppedNodeSleeps: a process that was stopped for longer than its lease
 // handles nothing before it has asked.
 func TestStoppedNodeSleeps(t *testing.T) {
@@ -436,9 +464,9 @@ func (brokenStore) Load(context.Context, protocol.SessionID) (*Record, bool, err
 func (brokenStore) Take(context.Context, time.Duration, protocol.SessionID, uint64, protocol.NodeID, protocol.NodeID) (*Record, error) {
 	return nil, context.DeadlineExceeded
 }
-func (brokenStore) Remove(context.Context, protocol.SessionID, protocol.NodeID) (bool, error) {
+func (brokenStore) Remove(context.Context, protocol.SessionID, protocol.NodeID, uint64) (bool, error) {
 	return false, context.DeadlineExceeded
 }
-func (brokenStore) Renew(context.Context, protocol.NodeID, time.Duration, time.Duration, []protocol.SessionID) ([]Hold, error) {
+func (brokenStore) Renew(context.Context, protocol.NodeID, time.Duration, time.Duration, []Holding) ([]Hold, error) {
 	return nil, context.DeadlineExceeded
 }

@@ -22,6 +22,9 @@ type Session struct {
 	// Static.
 	hub *Hub
 	id  protocol.SessionID
+	// moves is how often it was taken from a node's store record, this time
+	// included.
+	moves uint64
 
 	// Owned by whoever has the turn.
 	bytes   ratelimit.Bucket
@@ -38,6 +41,7 @@ type Session struct {
 	left    time.Duration // hub clock: when it went away
 	gen     uint64        // of the valid resume token
 	rev     uint64        // of the last record made
+	kept    uint64        // of the last record that the store took
 	note    []byte        // for Observer.Restored
 	spoken  bool          // the client has shown that it has this token
 	seq     uint64

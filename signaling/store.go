@@ -17,9 +17,12 @@ import (
 // it; another one gets it by Take, and by nothing else: of any number that try,
 // one does. Methods are atomic for each record. Their errors mean that the
 // outcome is unknown; all may be repeated.
+//
+// A store may come back empty, or as it was a while ago. Then the nodes put back
+// what they know: a record that was taken less often than a node's own is older.
 type Store interface {
 	// Save stores the records for ttl, each unless the one that is there belongs
-	// to another node: then its result is false. A record with a lower Gen than
+	// to another node and has no lower Moves: then its result is false. A record with a lower Gen than
 	// that of the same node, or the same Gen and no higher Rev, arrives late: it
 	// changes nothing, which is no refusal.
 	Save(ctx context.Context, ttl time.Duration, records []*Record) (saved []bool, err error)
@@ -29,18 +32,25 @@ type Store interface {
 	Load(ctx context.Context, id protocol.SessionID) (r *Record, alive bool, err error)
 
 	// Take gives the record to the node to, if it belongs to from and a token of
-	// generation gen is good for it: its Gen is gen plus one, Spoken becomes false.
+	// generation gen is good for it: its Gen is gen plus one, Moves rises by one, Spoken becomes false.
 	// It returns the record as it is then, or nil if nothing was taken. What is
 	// stored has no Rest any more, for who took it will push.
 	Take(ctx context.Context, ttl time.Duration, id protocol.SessionID, gen uint64, from, to protocol.NodeID) (*Record, error)
 
-	// Remove removes the record if it belongs to the node. It returns false if
-	// it belongs to another one.
-	Remove(ctx context.Context, id protocol.SessionID, node protocol.NodeID) (bool, error)
+	// Remove removes the record. It returns false if it belongs to another node and
+	// has no lower Moves.
+	Remove(ctx context.Context, id protocol.SessionID, node protocol.NodeID, moves uint64) (bool, error)
 
 	// Renew renews the node's lease and prolongs those of the records that
 	// belong to it.
-	Renew(ctx context.Context, node protocol.NodeID, lease, ttl time.Duration, ids []protocol.SessionID) ([]Hold, error)
+	Renew(ctx context.Context, node protocol.NodeID, lease, ttl time.Duration, own []Holding) ([]Hold, error)
+}
+
+// Holding is what a node has stored of a session.
+type Holding struct {
+	ID    protocol.SessionID
+	Moves uint64
+	Rev   uint64
 }
 
 // Hold is what became of a record.
@@ -49,7 +59,7 @@ type Hold int8
 // What Renew finds.
 const (
 	Held    Hold = iota // it belongs to the node
-	Missing             // it is not there
+	Missing             // it is not there, or is older than it was
 	Taken               // it belongs to another node
 )
 
@@ -59,6 +69,7 @@ type Record struct {
 	Node   protocol.NodeID
 	Gen    uint64 // of the resume token that is good
 	Spoken bool   // the client has shown that it has that token
+	Moves  uint64 // counts how often it was taken
 	Rev    uint64 // counts the states saved
 
 	Base
@@ -137,11 +148,11 @@ func (m *MemoryStore) Save(_ context.Context, ttl time.Duration, records []*Reco
 	saved := make([]bool, len(records))
 	for i, r := range records {
 		old, ok := m.getLocked(r.ID)
-		if ok && old.Node != r.Node {
+		if ok && old.Node != r.Node && old.Moves >= r.Moves {
 			continue
 		}
 		saved[i] = true
-		if !ok || r.Gen > old.Gen || r.Gen == old.Gen && r.Rev > old.Rev {
+		if !ok || old.Node != r.Node || r.Gen > old.Gen || r.Gen == old.Gen && r.Rev > old.Rev {
 			m.records[r.ID] = memoryRecord{r.clone(), time.Now().Add(ttl)}
 		}
 	}
@@ -178,7 +189,7 @@ func (m *MemoryStore) Take(_ context.Context, ttl time.Duration, id protocol.Ses
 	if !ok || r.Node != from || !r.Accepts(gen) {
 		return nil, nil
 	}
-	r.Node, r.Gen, r.Spoken, r.Rev, r.until = to, gen+1, false, r.Rev+1, time.Now().Add(ttl)
+	r.Node, r.Gen, r.Spoken, r.Moves, r.Rev, r.until = to, gen+1, false, r.Moves+1, r.Rev+1, time.Now().Add(ttl)
 	c := r.clone()
 	r.Rest = nil
 	m.records[id] = r
@@ -186,11 +197,11 @@ func (m *MemoryStore) Take(_ context.Context, ttl time.Duration, id protocol.Ses
 }
 
 // Remove implements Store.
-func (m *MemoryStore) Remove(_ context.Context, id protocol.SessionID, node protocol.NodeID) (bool, error) {
+func (m *MemoryStore) Remove(_ context.Context, id protocol.SessionID, node protocol.NodeID, moves uint64) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r, ok := m.getLocked(id)
-	if ok && r.Node != node {
+	if ok && r.Node != node && r.Moves >= moves {
 		return false, nil
 	}
 	delete(m.records, id)
@@ -198,22 +209,22 @@ func (m *MemoryStore) Remove(_ context.Context, id protocol.SessionID, node prot
 }
 
 // Renew implements Store.
-func (m *MemoryStore) Renew(_ context.Context, node protocol.NodeID, lease, ttl time.Duration, ids []protocol.SessionID) ([]Hold, error) {
+func (m *MemoryStore) Renew(_ context.Context, node protocol.NodeID, lease, ttl time.Duration, own []Holding) ([]Hold, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
 	m.leases[node] = now.Add(lease)
-	holds := make([]Hold, len(ids))
-	for i, id := range ids {
-		r, ok := m.getLocked(id)
+	holds := make([]Hold, len(own))
+	for i, h := range own {
+		r, ok := m.getLocked(h.ID)
 		switch {
-		case !ok:
-			holds[i] = Missing
-		case r.Node != node:
+		case ok && r.Node != node && r.Moves >= h.Moves:
 			holds[i] = Taken
+		case !ok || r.Node != node || r.Rev < h.Rev:
+			holds[i] = Missing
 		default:
 			r.until = now.Add(ttl)
-			m.records[id] = r
+			m.records[h.ID] = r
 		}
 	}
 	return holds, nil

@@ -144,7 +144,8 @@ func stallRedis() fault {
 		w.signal(pid, syscall.SIGSTOP)
 		pause(ctx, w.between(1500, 5000))
 		w.signal(pid, syscall.SIGCONT)
-		return history.Fault{Loses: true}
+		_, failsOver := w.store.(*watched)
+		return history.Fault{Loses: true, Wipes: failsOver}
 	}}
 }
 

@@ -90,3 +90,22 @@ func (s *cluster) pid() (int, error) {
 	s.next++
 	return pidOf(s.Nodes[s.next%len(s.Nodes)])
 }
+
+// watched is a master and a replica under three sentinels: restart is a fail-over,
+// after which the former master comes back as the replica.
+type watched struct{ *testenv.Sentinel }
+
+func sentinels(t testing.TB) store { return &watched{testenv.RedisSentinel(t)} }
+
+func (s *watched) url(int) string { return s.URL }
+
+func (s *watched) way(int) *lab.Proxy { return nil }
+
+func (s *watched) restart(between func()) {
+	old := s.KillMaster()
+	between()
+	s.AwaitFailover(old)
+	old.Restart()
+}
+
+func (s *watched) pid() (int, error) { return pidOf(s.Master()) }

@@ -132,7 +132,7 @@ func (s *Store) Save(ctx context.Context, ttl time.Duration, records []*signalin
 	}
 	results, err := s.many(ctx, s.save, len(records), nil, func(i int) (string, []any) {
 		r := records[i]
-		return s.key(r.ID), []any{string(r.Node), r.Gen, r.Spoken, r.Rev, base[i], rest[i], ttl.Milliseconds()}
+		return s.key(r.ID), []any{string(r.Node), r.Gen, r.Spoken, r.Rev, base[i], rest[i], ttl.Milliseconds(), r.Moves}
 	})
 	if err != nil {
 		return nil, err
@@ -152,7 +152,7 @@ func (s *Store) Load(ctx context.Context, id protocol.SessionID) (*signaling.Rec
 	if err != nil || len(f) == 0 {
 		return nil, false, rediscall.Error(err)
 	}
-	r, err := record(id, f["n"], f["g"], f["r"], f["d"], f["c"])
+	r, err := record(id, f["n"], f["g"], f["m"], f["r"], f["d"], f["c"])
 	if err != nil {
 		return nil, false, err
 	}
@@ -164,15 +164,16 @@ func (s *Store) Load(ctx context.Context, id protocol.SessionID) (*signaling.Rec
 	return r, alive == 1, nil
 }
 
-func record(id protocol.SessionID, node, gen, rev, base, rest string) (*signaling.Record, error) {
+func record(id protocol.SessionID, node, gen, moves, rev, base, rest string) (*signaling.Record, error) {
 	r := &signaling.Record{}
-	var errs [4]error
+	var errs [5]error
 	errs[0] = json.Unmarshal([]byte(base), &r.Base)
 	if rest != "" {
 		r.Rest = &signaling.Rest{}
 		errs[3] = json.Unmarshal([]byte(rest), r.Rest)
 	}
 	r.Gen, errs[1] = strconv.ParseUint(gen, 10, 64)
+	r.Moves, errs[4] = strconv.ParseUint(moves, 10, 64)
 	r.Rev, errs[2] = strconv.ParseUint(rev, 10, 64)
 	r.ID, r.Node = id, protocol.NodeID(node)
 	if err := errors.Join(errs[:]...); err != nil {
@@ -186,33 +187,33 @@ func (s *Store) Take(ctx context.Context, ttl time.Duration, id protocol.Session
 	ctx, cancel := s.cfg.Deadline(ctx)
 	defer cancel()
 	f, err := s.take.Run(ctx, s.cfg.Client, []string{s.key(id)}, string(from), gen, string(to), ttl.Milliseconds()).StringSlice()
-	if err != nil || len(f) != 4 {
+	if err != nil || len(f) != 5 {
 		return nil, rediscall.Error(err)
 	}
-	return record(id, string(to), f[0], f[1], f[2], f[3])
+	return record(id, string(to), f[0], f[1], f[2], f[3], f[4])
 }
 
 // Remove implements signaling.Store.
-func (s *Store) Remove(ctx context.Context, id protocol.SessionID, node protocol.NodeID) (bool, error) {
+func (s *Store) Remove(ctx context.Context, id protocol.SessionID, node protocol.NodeID, moves uint64) (bool, error) {
 	ctx, cancel := s.cfg.Deadline(ctx)
 	defer cancel()
-	n, err := s.remove.Run(ctx, s.cfg.Client, []string{s.key(id)}, string(node)).Int()
+	n, err := s.remove.Run(ctx, s.cfg.Client, []string{s.key(id)}, string(node), moves).Int()
 	return n == 1, rediscall.Error(err)
 }
 
 // Renew implements signaling.Store.
-func (s *Store) Renew(ctx context.Context, node protocol.NodeID, lease, ttl time.Duration, ids []protocol.SessionID) ([]signaling.Hold, error) {
+func (s *Store) Renew(ctx context.Context, node protocol.NodeID, lease, ttl time.Duration, own []signaling.Holding) ([]signaling.Hold, error) {
 	ctx, cancel := s.cfg.Deadline(ctx)
 	defer cancel()
-	results, err := s.many(ctx, s.renew, len(ids), func(p redis.Pipeliner) {
+	results, err := s.many(ctx, s.renew, len(own), func(p redis.Pipeliner) {
 		p.Set(ctx, s.nodeKey(node), "1", lease)
 	}, func(i int) (string, []any) {
-		return s.key(ids[i]), []any{string(node), ttl.Milliseconds()}
+		return s.key(own[i].ID), []any{string(node), ttl.Milliseconds(), own[i].Moves, own[i].Rev}
 	})
 	if err != nil {
 		return nil, err
 	}
-	holds := make([]signaling.Hold, len(ids))
+	holds := make([]signaling.Hold, len(own))
 	for i, n := range results {
 		holds[i] = signaling.Hold(n)
 	}

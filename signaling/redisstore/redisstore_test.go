@@ -84,7 +84,7 @@ func TestUnavailable(t *testing.T) {
 	if _, err := s.Take(t.Context(), time.Minute, "a", 1, "n", "m"); err == nil {
 		t.Error("Take: no error")
 	}
-	if _, err := s.Remove(t.Context(), "a", "n"); err == nil {
+	if _, err := s.Remove(t.Context(), "a", "n", 0); err == nil {
 		t.Error("Remove: no error")
 	}
 	if _, err := s.Renew(t.Context(), "n", time.Minute, time.Minute, nil); err == nil {

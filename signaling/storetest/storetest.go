@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t testing.TB) signaling.Store) {
 		{"Remove", testRemove},
 		{"Renew", testRenew},
 		{"Expiry", testExpiry},
+		{"Rollback", testRollback},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
@@ -129,6 +130,7 @@ func testFencing(t *testing.T, s signaling.Store) {
 	save(t, s, record("a", "n1", 5, 3), true)
 	got := take(t, s, "a", 5, "n1", "n2")
 	want := record("a", "n2", 6, 4)
+	want.Moves = 1
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("taken %+v\nwant %+v", got, want)
 	}
@@ -136,10 +138,10 @@ func testFencing(t *testing.T, s signaling.Store) {
 	for _, gen := range []uint64{5, 6, 7} {
 		save(t, s, record("a", "n1", gen, 100), false)
 	}
-	if ok, err := s.Remove(t.Context(), "a", "n1"); ok || err != nil {
+	if ok, err := s.Remove(t.Context(), "a", "n1", 0); ok || err != nil {
 		t.Fatal(ok, err)
 	}
-	holds, err := s.Renew(t.Context(), "n1", long, long, []protocol.SessionID{"a", "none"})
+	holds, err := s.Renew(t.Context(), "n1", long, long, []signaling.Holding{{ID: "a"}, {ID: "none"}})
 	if err != nil || !reflect.DeepEqual(holds, []signaling.Hold{signaling.Taken, signaling.Missing}) {
 		t.Fatal(holds, err)
 	}
@@ -203,7 +205,7 @@ func testRace(t *testing.T, s signaling.Store) {
 func testRemove(t *testing.T, s signaling.Store) {
 	save(t, s, record("a", "n1", 1, 1), true)
 	for range 2 {
-		if ok, err := s.Remove(t.Context(), "a", "n1"); !ok || err != nil {
+		if ok, err := s.Remove(t.Context(), "a", "n1", 0); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 	}
@@ -214,7 +216,7 @@ func testRemove(t *testing.T, s signaling.Store) {
 
 func testRenew(t *testing.T, s signaling.Store) {
 	save(t, s, record("a", "n1", 1, 1), true)
-	holds, err := s.Renew(t.Context(), "n1", 50*time.Millisecond, long, []protocol.SessionID{"a"})
+	holds, err := s.Renew(t.Context(), "n1", 50*time.Millisecond, long, []signaling.Holding{{ID: "a"}})
 	if err != nil || len(holds) != 1 || holds[0] != signaling.Held {
 		t.Fatal(holds, err)
 	}
@@ -232,7 +234,7 @@ func testExpiry(t *testing.T, s signaling.Store) {
 	if _, err := s.Save(t.Context(), 300*time.Millisecond, records); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Renew(t.Context(), "n1", long, long, []protocol.SessionID{"b"}); err != nil {
+	if _, err := s.Renew(t.Context(), "n1", long, long, []signaling.Holding{{ID: "b"}}); err != nil {
 		t.Fatal(err)
 	}
 	testenv.Eventually(t, patience, func() bool { r, _ := load(t, s, "a"); return r == nil }, "what nobody renews is gone")
@@ -240,4 +242,52 @@ func testExpiry(t *testing.T, s signaling.Store) {
 		t.Fatal("what was renewed is gone")
 	}
 	save(t, s, record("a", "n2", 1, 1), true)
+}
+
+// testRollback: the store is as it was before the session came to the node that
+// has it, or before its last state. That node's word is the newer one.
+func testRollback(t *testing.T, s signaling.Store) {
+	hold := func(moves, rev uint64) signaling.Hold {
+		t.Helper()
+		holds, err := s.Renew(t.Context(), "n2", long, long, []signaling.Holding{{ID: "a", Moves: moves, Rev: rev}})
+		if err != nil || len(holds) != 1 {
+			t.Fatal(holds, err)
+		}
+		return holds[0]
+	}
+	save(t, s, record("a", "n1", 5, 3), true)
+	if got := hold(1, 4); got != signaling.Missing {
+		t.Fatalf("a record of before the move: %v", got)
+	}
+	own := record("a", "n2", 5, 4) // not even the generation need be higher
+	own.Moves = 1
+	save(t, s, own, true)
+	if got, _ := load(t, s, "a"); !reflect.DeepEqual(got, own) {
+		t.Fatalf("put back %+v\nas %+v", own, got)
+	}
+	save(t, s, record("a", "n1", 9, 99), false) // who had it before has no say
+	if got := hold(1, 4); got != signaling.Held {
+		t.Fatal(got)
+	}
+	if got := hold(1, 5); got != signaling.Missing {
+		t.Fatalf("a record older than what was stored: %v", got)
+	}
+	if r := take(t, s, "a", 5, "n2", "n3"); r == nil || r.Moves != 2 {
+		t.Fatalf("%+v", r)
+	}
+	if got := hold(1, 4); got != signaling.Taken {
+		t.Fatal(got)
+	}
+	if got := hold(2, 4); got != signaling.Taken { // two took it, one of them before a rollback: the store decides
+		t.Fatal(got)
+	}
+	if ok, err := s.Remove(t.Context(), "a", "n2", 2); ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if ok, err := s.Remove(t.Context(), "a", "n2", 3); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if r, _ := load(t, s, "a"); r != nil {
+		t.Fatalf("%+v", r)
+	}
 }

@@ -203,6 +203,7 @@ export class Chat extends Emitter {
 
   /** The room is over. */
   end() {
+    for (const m of [...this.#ahead.values()].sort((a, b) => a.off - b.off)) this.#take(m, true); // nobody fills a gap any more
     this.#over = true;
     clearTimeout(this.#quiet);
     clearTimeout(this.#retry);

@@ -43,6 +43,14 @@ test('a gap is asked for before anything newer is shown', async () => {
   assert.deepEqual(shown, [1, 2, 3, 4]);
 });
 
+test('what waits for a gap is shown when the room ends', async () => {
+  const { c, shown } = chat(() => new Promise(() => {}));
+  for (const off of [1, 4, 3]) c.pushed(message(off));
+  assert.deepEqual(shown, [1]);
+  c.end();
+  assert.deepEqual(shown, [1, 3, 4]);
+});
+
 test('a gap that cannot be asked for now is asked for again', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   let asked = 0;
