@@ -232,16 +232,25 @@ func (s *Server) sendTo(m rooms.Member, h castHead, d []byte) error {
 	return s.sendSignal(m, h, d)
 }
 
+// deliverOne hands a push to one member, now or when it takes its seat: its former
+// node may pass this on while the session itself is still on its way, and its
+// partner may have been told of their match earlier. The caller holds kept.mu, at
+// least for reading.
 func (s *Server) deliverOne(h castHead, d []byte) {
-	if s.deliverTo(h.Session, h, d) || h.Move == 0 {
+	if s.deliverTo(h.Session, h, d) {
 		return
 	}
-	// Its former node passes this on; the session itself is still on its way.
-	s.passage.keep(h.Session, h, d)
-	if s.seats.sits(h.Session, h.Room) { // it came in this moment
-		for _, p := range s.passage.arrived(h.Session, h.Room) {
-			s.deliverTo(h.Session, p.head, p.d)
-		}
+	_, here := s.hub.Lookup(h.Session)
+	if h.Move != 0 || here && !s.seats.hasLeft(h.Session, h.Room) {
+		s.passage.keep(h.Session, h, d)
+	}
+}
+
+// deliverEarly hands on what came before the session took its seat. The caller
+// holds kept.mu.
+func (s *Server) deliverEarly(id protocol.SessionID, room protocol.RoomID) {
+	for _, p := range s.passage.arrived(id, room) {
+		s.deliverTo(id, p.head, p.d)
 	}
 }
 
@@ -262,6 +271,8 @@ func (s *Server) receiveSignal(m bus.Message) {
 		return
 	}
 	s.remember(h, d)
+	s.kept.mu.RLock()
+	defer s.kept.mu.RUnlock()
 	s.deliverOne(h, d)
 }
 

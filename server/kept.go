@@ -109,6 +109,7 @@ func (s *Server) reenter(id protocol.SessionID, st seat, room rooms.Room) bool {
 	if !s.seats.enter(id, st, room) {
 		return false
 	}
+	s.deliverEarly(id, room.ID)
 	if !st.orphan {
 		return true
 	}

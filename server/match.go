@@ -210,26 +210,40 @@ func (h matchHooks) Found(id protocol.SessionID, m matchmaking.Match, you int) {
 		Shared: m.Shared, RelayOnly: m.Relay, WaitedMS: max(0, time.Since(me.Since).Milliseconds()),
 		ICE: s.ice(id),
 	}
-	seated := s.seats.enter(id, seat{room: m.ID, me: seatID(you), found: found}, room)
 	sess, ok := s.hub.Lookup(id)
-	if !seated || !ok {
+	if ok = ok && s.seatMatched(sess, seat{room: m.ID, me: seatID(you), found: found}, room); ok {
+		_, ok = s.hub.Lookup(id) // its end may not have seen the seat
+	}
+	if !ok {
 		// It ended, or sat down elsewhere, while the match was being made: the other one must not wait.
 		s.background(func(ctx context.Context) { s.vacate(ctx, id, room, seatID(you), protocol.LeaveLost) })
 		return
 	}
-	d, err := json.Marshal(found)
-	if err != nil {
-		s.log.Error("match.found", "err", err)
-		return
-	}
 	s.noteDown(sess)
-	if seeded.HalfTold.Hit() {
-		return
-	}
-	sess.Push(signaling.Push{Type: protocol.TypeMatchFound, Room: m.ID, D: d, Class: signaling.MustDeliver})
 	if !sess.Connected() {
 		s.tellPresence(id, true, false)
 	}
+}
+
+// seatMatched seats a session in the room of its match, tells it, and then hands
+// on what the other one, who was told earlier, has signalled meanwhile. It returns
+// false if the session sits elsewhere.
+func (s *Server) seatMatched(sess *signaling.Session, st seat, room rooms.Room) bool {
+	d, err := json.Marshal(st.found)
+	if err != nil {
+		s.log.Error("match.found", "err", err)
+		return false
+	}
+	s.kept.mu.Lock()
+	defer s.kept.mu.Unlock()
+	if !s.seats.enter(sess.ID(), st, room) {
+		return false
+	}
+	if !seeded.HalfTold.Hit() {
+		sess.Push(signaling.Push{Type: protocol.TypeMatchFound, Room: room.ID, D: d, Class: signaling.MustDeliver})
+	}
+	s.deliverEarly(sess.ID(), room.ID)
+	return true
 }
 
 // Absent implements matchmaking.Absentee: the match went live without a member

@@ -20,6 +20,7 @@ const (
 
 	forwardFor = 10 * time.Second // how long what arrives for a session that moved is passed on
 	maxEarly   = 64               // messages kept for a session that is about to arrive
+	earlyFor   = 5 * time.Second  // how long they are kept
 	maxMoved   = 20_000           // sessions that are remembered or awaited
 )
 
@@ -132,9 +133,6 @@ func (s *Server) reseat(ctx context.Context, sess *signaling.Session, n sessionN
 	}
 	if !s.reenter(id, seat{room: n.Room, me: n.Me, found: n.Found, orphan: !r.Forwards}, room) {
 		return // it sits elsewhere by now: not possible before it is attached
-	}
-	for _, p := range s.passage.arrived(id, n.Room) {
-		s.deliverTo(id, p.head, p.d)
 	}
 	head := castHead{Class: signaling.MustDeliver, Except: n.Me, Snapshot: &room}
 	if !was.Away { // its node died before it could say so
@@ -304,7 +302,7 @@ func (p *passage) keep(id protocol.SessionID, h castHead, d []byte) {
 	now := time.Now()
 	p.pruneLocked(now)
 	if len(p.early) < maxMoved && len(p.early[id]) < maxEarly {
-		p.early[id] = append(p.early[id], parcel{h, slices.Clone(d), now.Add(2 * time.Second)})
+		p.early[id] = append(p.early[id], parcel{h, slices.Clone(d), now.Add(earlyFor)})
 	}
 }
 

@@ -138,6 +138,13 @@ func (s *seats) of(id protocol.SessionID) (seat, rooms.Room, bool) {
 	return st, s.rooms[st.room].snapshot, true
 }
 
+// hasLeft reports whether room is the one that the session sat in last.
+func (s *seats) hasLeft(id protocol.SessionID, room protocol.RoomID) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.last[id].room == room
+}
+
 // nodeOf returns the node of a member's session by the newest snapshot.
 func (s *seats) nodeOf(room protocol.RoomID, id protocol.SessionID) (protocol.NodeID, bool) {
 	s.mu.RLock()

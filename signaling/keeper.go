@@ -14,7 +14,7 @@ const (
 	renewBatch = 1000
 	// renewSample is how many sessions each renewal of the lease prolongs, to see
 	// whether the store still has them.
-	renewSample = 8
+	renewSample = 16
 	// storeTime bounds a call for which a client waits.
 	storeTime = time.Second
 	// downBeat is the pause between tries to renew while the store is down.
@@ -190,7 +190,7 @@ func (p *keeper) run() {
 	lease := p.hub.cfg.Limits.Lease
 	for {
 		wait := lease / 4
-		if p.down.Load() {
+		if p.down.Load() || p.all == 0 { // down, or just back
 			wait = min(wait, downBeat)
 		}
 		t := time.NewTimer(wait)
@@ -221,7 +221,7 @@ func (p *keeper) beat() {
 		return
 	}
 	p.held.Store(int64(begin))
-	lost := 2*missing > len(some) // a few may not have been stored yet
+	lost := missing >= min(2, len(some)) && missing > 0 // one may not have been stored yet
 	if !lapsed && !lost && p.all != 0 && begin-p.all < p.ttl()/4 {
 		return
 	}

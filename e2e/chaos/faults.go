@@ -144,6 +144,7 @@ func stallRedis() fault {
 		w.signal(pid, syscall.SIGSTOP)
 		pause(ctx, w.between(1500, 5000))
 		w.signal(pid, syscall.SIGCONT)
+		w.store.well()
 		_, failsOver := w.store.(*watched)
 		return history.Fault{Loses: true, Wipes: failsOver}
 	}}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rondo-chat/rondo/e2e/lab"
 	"github.com/rondo-chat/rondo/internal/testenv"
@@ -16,6 +17,7 @@ type store interface {
 	url(node int) string
 	restart(between func())  // kill the (a) master and start it again, empty
 	pid() (int, error)       // of the (a) master
+	well()                   // waits until all of it serves again
 	way(node int) *lab.Proxy // between the node and the store; nil: there is none
 }
 
@@ -45,6 +47,8 @@ func (s *one) restart(between func()) {
 	s.redis.Restart()
 }
 
+func (s *one) well() {}
+
 func (s *one) pid() (int, error) { return pidOf(s.redis) }
 
 // pidOf asks a Redis for its process id.
@@ -62,10 +66,11 @@ func pidOf(r *testenv.RedisServer) (int, error) {
 // addresses, so that there is no way between to partition.
 type cluster struct {
 	*testenv.Cluster
+	t    testing.TB
 	next int
 }
 
-func clustered(t testing.TB) store { return &cluster{Cluster: testenv.RedisCluster(t)} }
+func clustered(t testing.TB) store { return &cluster{Cluster: testenv.RedisCluster(t), t: t} }
 
 func (s *cluster) url(int) string {
 	u, err := url.Parse(s.URL)
@@ -84,6 +89,17 @@ func (s *cluster) restart(between func()) {
 	n.Kill()
 	between()
 	n.Restart()
+	s.well()
+}
+
+// well waits until the masters agree: as long as they do not, it is as good as dead.
+func (s *cluster) well() {
+	for _, n := range s.Nodes {
+		testenv.Eventually(s.t, 30*time.Second, func() bool {
+			info, err := n.Do("CLUSTER", "INFO")
+			return err == nil && strings.Contains(info, "cluster_state:ok")
+		}, "the cluster is well again")
+	}
 }
 
 func (s *cluster) pid() (int, error) {
@@ -93,9 +109,12 @@ func (s *cluster) pid() (int, error) {
 
 // watched is a master and a replica under three sentinels: restart is a fail-over,
 // after which the former master comes back as the replica.
-type watched struct{ *testenv.Sentinel }
+type watched struct {
+	*testenv.Sentinel
+	t testing.TB
+}
 
-func sentinels(t testing.TB) store { return &watched{testenv.RedisSentinel(t)} }
+func sentinels(t testing.TB) store { return &watched{testenv.RedisSentinel(t), t} }
 
 func (s *watched) url(int) string { return s.URL }
 
@@ -106,6 +125,11 @@ func (s *watched) restart(between func()) {
 	between()
 	s.AwaitFailover(old)
 	old.Restart()
+	s.well()
+}
+
+func (s *watched) well() {
+	testenv.Eventually(s.t, 30*time.Second, func() bool { return s.Master() != nil }, "there is a master")
 }
 
 func (s *watched) pid() (int, error) { return pidOf(s.Master()) }
