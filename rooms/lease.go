@@ -102,6 +102,7 @@ func (r *Registry) renew(ctx context.Context) error {
 }
 
 func (r *Registry) renewOnce(ctx context.Context) error {
+	asked := time.Now()
 	lapsed := r.lease.lapsed(r.cfg.Lease)
 	if r.lease.first() && r.cfg.Holds == nil {
 		if err := r.reap(ctx, r.cfg.Node); err != nil {
@@ -134,6 +135,11 @@ func (r *Registry) renewOnce(ctx context.Context) error {
 		r.hurry()
 	}
 	if lapsed {
+		r.reclaimAgain = asked.Add(r.cfg.Lease) // who was burying us may not have heard
+		return r.reclaim(ctx)
+	}
+	if !r.reclaimAgain.IsZero() && asked.After(r.reclaimAgain) {
+		r.reclaimAgain = time.Time{}
 		return r.reclaim(ctx)
 	}
 	return nil

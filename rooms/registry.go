@@ -129,6 +129,8 @@ type Registry struct {
 	recall *recall
 	lost   chan struct{} // asks rebuild to run
 	gen    string        // of the store at the last renewal; owned by renew
+	// reclaimAgain is when to reclaim once more after a lapse; zero: not. Owned by renew.
+	reclaimAgain time.Time
 
 	burials map[protocol.NodeID]time.Time // dead nodes, and when to look at them again; owned by sweep
 	reached time.Time                     // when sweep got an answer last; owned by it

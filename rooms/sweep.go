@@ -153,6 +153,10 @@ func (r *Registry) bury(ctx context.Context, node protocol.NodeID) error {
 	}
 	var next time.Time
 	err := r.pages(ctx, node, func(seats []Seat) error {
+		// It may have come back while this worked.
+		if dead, err := r.cfg.Store.Dead(ctx); err != nil || !slices.Contains(dead, node) {
+			return err
+		}
 		var done []Seat
 		for _, s := range seats {
 			at, err := r.buryRoom(ctx, s.Room, node)
