@@ -30,6 +30,7 @@ type Action string
 
 // The actions.
 const (
+	ActionPublic   Action = "service.read"   // what is published: documents, keys
 	ActionSignUp   Action = "account.signup" // register, verify, resend, log in, refresh, log out, forgot, reset
 	ActionAccount  Action = "account.manage" // log out everywhere, change the password, two-factor, passkeys, export, deactivate, delete
 	ActionProfile  Action = "profile.update" // and read all of it
@@ -61,6 +62,7 @@ type rule struct {
 
 // rules has a row for each action; what is not in it nobody may.
 var rules = map[Action]rule{
+	ActionPublic:   {stranger: true},
 	ActionSignUp:   {stranger: true},
 	ActionAccount:  {user: true, own: true, hidden: true},
 	ActionProfile:  {user: true, own: true, hidden: true},

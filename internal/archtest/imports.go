@@ -25,7 +25,8 @@ func below() map[string][]string {
 		"turnserver": {"protocol", "auth", "internal"},
 		"web":        {"protocol", "internal"},
 		"client":     {"protocol", "internal"},
-		"server":     append(slices.Clone(siblings()), "protocol", "bus", "auth", "metrics", "turnserver", "web", "internal"),
+		"docs":       {},
+		"server":     append(slices.Clone(siblings()), "protocol", "bus", "auth", "metrics", "turnserver", "web", "docs", "internal"),
 	}
 	floors["cmd"] = append(slices.Clone(floors["server"]), "server", "client")
 	floors["e2e"] = append(slices.Clone(floors["cmd"]), "cmd")

@@ -1,0 +1,131 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/rondo-chat/rondo/accounts"
+	"github.com/rondo-chat/rondo/auth"
+	"github.com/rondo-chat/rondo/protocol"
+)
+
+const maxUserAgent = 256
+
+// call is one request on its way.
+type call struct {
+	api   *API
+	w     http.ResponseWriter
+	r     *http.Request
+	route *Route
+	now   time.Time
+	who   auth.Principal
+	body  []byte
+}
+
+// answer is what a handler has to say.
+type answer struct {
+	status int
+	header map[string]string
+	body   any // nil: none
+}
+
+func ok(body any) (answer, error) { return answer{status: http.StatusOK, body: body}, nil }
+
+// done answers 204, or what went wrong.
+func (c *call) done(err error) (answer, error) {
+	return answer{status: http.StatusNoContent}, c.mean(err)
+}
+
+// mean gives an error of the accounts the meaning that it has on this route.
+func (c *call) mean(err error) error {
+	e, ok := errors.AsType[*protocol.Error](err)
+	if !ok || c.route.wrong == "" || e.Code != protocol.CodeUnauthorized {
+		return err
+	}
+	return &protocol.Error{Code: c.route.wrong, Msg: e.Msg, Retry: e.Retry}
+}
+
+// limit counts the request.
+func (c *call) limit() error {
+	l := c.route.limit
+	allowed, retry, err := c.api.cfg.Limiter.Take(c.r.Context(), "api:"+l.name+":"+network(c.addr()), 1, l.rate)
+	if err == nil && !allowed {
+		err = &protocol.Error{Code: protocol.CodeRateLimited, Msg: "too many requests", Retry: max(retry, time.Millisecond)}
+	}
+	return err
+}
+
+func (c *call) addr() netip.Addr { return c.api.cfg.RemoteAddr(c.r) }
+
+// network is what one subscriber has: an IPv4 address, or an IPv6 /64.
+func network(a netip.Addr) string {
+	a = a.Unmap().WithZone("")
+	if !a.Is6() {
+		return a.String()
+	}
+	p, _ := a.Prefix(64)
+	return p.String()
+}
+
+// identify finds out who asks. Where anybody may ask, a token that is not good
+// does not matter.
+func (c *call) identify() error {
+	raw, err := c.accessToken()
+	if err == nil && raw != "" {
+		c.who, err = c.api.principal(raw, c.now)
+	}
+	if err != nil && auth.Allowed(auth.Principal{}, c.route.Action, auth.Resource{}) == nil {
+		return nil
+	}
+	return err
+}
+
+// principal returns whose access token it is, unless that has ended.
+func (a *API) principal(raw string, now time.Time) (auth.Principal, error) {
+	claims, err := a.cfg.Tokens.Verify(raw, now)
+	if err != nil {
+		return auth.Principal{}, err
+	}
+	if a.cfg.Revoked.Revoked(claims.Session) {
+		return auth.Principal{}, protocol.Errorf(protocol.CodeUnauthorized, "this session is over: log in again")
+	}
+	return claims.Principal(), nil
+}
+
+// accessToken returns the token of the header, which counts, or of the cookie.
+func (c *call) accessToken() (string, error) {
+	if list := c.r.Header.Values("Authorization"); len(list) > 0 {
+		scheme, token, _ := strings.Cut(list[0], " ")
+		if len(list) > 1 || !strings.EqualFold(scheme, "Bearer") || token == "" {
+			return "", protocol.Errorf(protocol.CodeUnauthorized, "Authorization: Bearer and the token is what is understood here")
+		}
+		return token, nil
+	}
+	return c.cookie(AccessCookie(c.secure())), nil
+}
+
+// device is where the request comes from.
+func (c *call) device(name, token string) accounts.Device {
+	if token == "" {
+		token = c.cookie(deviceCookie(c.secure()))
+	}
+	return accounts.Device{ID: token, Name: name, UserAgent: c.userAgent(), Addr: c.addr()}
+}
+
+// userAgent is the header without what does not belong into a text.
+func (c *call) userAgent() string {
+	ua := strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == utf8.RuneError {
+			return -1
+		}
+		return r
+	}, c.r.UserAgent())
+	if len(ua) > maxUserAgent {
+		ua = strings.ToValidUTF8(ua[:maxUserAgent], "")
+	}
+	return ua
+}
