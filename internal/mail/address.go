@@ -12,10 +12,10 @@ import (
 
 var errAddress = errors.New("mail: not an address that mail can be sent to")
 
-// address checks that s is one bare address (RFC 5321, section 4.1.2; with
+// Address checks that s is one bare address (RFC 5321, section 4.1.2; with
 // RFC 6531's letters) and returns it with its domain in ASCII. Quoted local parts and literal
 // addresses in place of a domain are not taken. Its error does not repeat s.
-func address(s string) (string, error) {
+func Address(s string) (string, error) {
 	if len(s) > 254 || !utf8.ValidString(s) || strings.ContainsFunc(s, unsafe) {
 		return "", errAddress
 	}

@@ -9,13 +9,14 @@ import (
 // Template names a text. Its value is stored: it never changes its meaning.
 type Template string
 
-// The templates, and what of Data each needs.
+// The templates, and what of Data they show. Codes must be there; what else is
+// missing is left out.
 const (
 	Verify            Template = "verify"             // Code, Minutes: the address is to be confirmed
-	AlreadyRegistered Template = "already_registered" // nothing: somebody registered with an address that has an account
+	AlreadyRegistered Template = "already_registered" // Username: somebody registered with an address that has an account
 	Reset             Template = "reset"              // Code, Minutes: the password was forgotten
 	NewDevice         Template = "new_device"         // Device, Place, At: a log-in from a device not seen before
-	PasswordChanged   Template = "password_changed"   // At
+	PasswordChanged   Template = "password_changed"   // Place, At
 	Deleted           Template = "deleted"            // At: the account is gone
 )
 
@@ -35,6 +36,9 @@ type Message struct {
 	Language string   `json:"language"` // BCP 47, "de" or "de-AT"; may be ""
 	Template Template `json:"template"`
 	Data     Data     `json:"data"`
+	// Decoy: not to be sent. It is work and traffic of the database for somebody who
+	// does not exist, so that they cannot be told from others by time.
+	Decoy bool `json:"decoy,omitempty"`
 
 	// Key names the cause: while a row waits in the outbox, another one with the
 	// same key is not added. It is stored in the clear, so it holds neither an
@@ -47,11 +51,12 @@ type Message struct {
 
 // Data is what a template says.
 type Data struct {
-	Code    string    `json:"code,omitempty"`
-	Minutes int       `json:"minutes,omitempty"` // how long Code is good
-	Device  string    `json:"device,omitempty"`  // "Firefox on Linux"
-	Place   string    `json:"place,omitempty"`   // the shortened network address
-	At      time.Time `json:"at,omitzero"`
+	Code     string    `json:"code,omitempty"`
+	Minutes  int       `json:"minutes,omitempty"` // how long Code is good
+	Username string    `json:"username,omitempty"`
+	Device   string    `json:"device,omitempty"` // "Firefox on Linux"
+	Place    string    `json:"place,omitempty"`  // the shortened network address
+	At       time.Time `json:"at,omitzero"`
 }
 
 // expires returns when m, made now, is no longer worth sending.
@@ -67,22 +72,14 @@ func (m *Message) expires(now time.Time) time.Time {
 
 // validate returns what of a message is missing: a mistake of the program.
 func (m *Message) validate() error {
-	var need bool
-	switch m.Template {
-	case Verify, Reset:
-		need = m.Data.Code == "" || m.Data.Minutes <= 0
-	case NewDevice:
-		need = m.Data.Device == "" || m.Data.At.IsZero()
-	case PasswordChanged, Deleted:
-		need = m.Data.At.IsZero()
-	}
+	code := m.Template == Verify || m.Template == Reset
 	switch {
 	case !slices.Contains(Templates(), m.Template):
 		return errors.New("mail: no such template")
 	case m.To == "":
 		return errors.New("mail: no recipient")
-	case need:
-		return errors.New("mail: the template " + string(m.Template) + " lacks data")
+	case code && (m.Data.Code == "" || m.Data.Minutes <= 0):
+		return errors.New("mail: the template " + string(m.Template) + " lacks its code")
 	}
 	return nil
 }

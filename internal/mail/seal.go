@@ -39,7 +39,7 @@ func (s *Sealer) Seal(m Message, now time.Time) (Row, error) {
 	if err := m.validate(); err != nil {
 		return Row{}, err
 	}
-	if _, err := address(m.To); err != nil {
+	if _, err := Address(m.To); err != nil {
 		return Row{}, err
 	}
 	text, err := json.Marshal(m)
