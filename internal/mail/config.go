@@ -23,7 +23,9 @@ const (
 	Plain    Security = "none"     // for a server on this machine
 )
 
-// Config says how mails are sent. Zero fields have the defaults given.
+// Config says how mails are sent. Zero fields have the defaults given. The
+// program's flags for the first six: smtp, smtp-security, smtp-user,
+// smtp-password-file, smtp-ca (a file), mail-from.
 type Config struct {
 	// Server is the mail server, host:port or host (port 587, 465 with TLS, 25 with
 	// Plain). Empty: mails are written to the log, codes included, which is for
