@@ -328,3 +328,37 @@ func TestOldestFirst(t *testing.T) {
 		}
 	})
 }
+
+// TestReturn: who comes from another node has its place in the queue and its
+// stage of widening there.
+func TestReturn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := town(t, 2, nil)
+		ann, bo := w.Nodes[0].Person("ann"), w.Nodes[0].Person("bo")
+		wish := profile{Languages: []string{"de"}, Strict: true}
+		ann.MustFind(wish)
+		time.Sleep(time.Second)
+		bo.MustFind(profile{Languages: []string{"en"}, Strict: true})
+		time.Sleep(3 * time.Second)
+		start, since, ok := w.Nodes[0].Place(ann.Session)
+		if !ok || time.Since(start) != 4*time.Second || since.IsZero() {
+			t.Fatal(start, since, ok)
+		}
+		w.Nodes[0].Forget(ann.Session)
+		moved := w.Nodes[1].Person("ann")
+		if err := moved.Return(wish, start, since); err != nil {
+			t.Fatal(err)
+		}
+		if err := moved.Return(wish, start, since); protocol.CodeOf(err) != protocol.CodeAlready {
+			t.Error(err)
+		}
+		if st, ok := w.Nodes[1].Status(moved.Session); !ok || st.WaitedMS != 4000 {
+			t.Errorf("%+v", st)
+		}
+		first, second := w.Nodes[0].Person("first"), w.Nodes[1].Person("second")
+		first.MustFind(profile{})
+		met(t, first, moved) // the older one
+		second.MustFind(profile{})
+		met(t, second, bo)
+	})
+}

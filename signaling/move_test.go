@@ -13,6 +13,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/rondo-chat/rondo/auth"
 	"github.com/rondo-chat/rondo/internal/testenv"
 	"github.com/rondo-chat/rondo/protocol"
 )
@@ -469,4 +470,22 @@ func (brokenStore) Remove(context.Context, protocol.SessionID, protocol.NodeID, 
 }
 func (brokenStore) Renew(context.Context, protocol.NodeID, time.Duration, time.Duration, []Holding) ([]Hold, error) {
 	return nil, context.DeadlineExceeded
+}
+
+// FuzzReceive: whatever another node says does no harm.
+func FuzzReceive(f *testing.F) {
+	for _, seed := range []string{`{"n":1,"s":"s_x","g":2}`, `{"n":1,"a":"given"}`, `{"n":18446744073709551615,"s":"","a":"busy"}`, `{`, `[]`, `{"n":-1}`, ``} {
+		f.Add([]byte(seed))
+	}
+	signer, err := auth.NewSigner([]byte(strings.Repeat("s", 32)))
+	if err != nil {
+		f.Fatal(err)
+	}
+	hub, err := New(Config{Node: "n1", Signer: signer, Store: NewMemoryStore(), Notifier: townWire{town: &town{}},
+		Identify: func(context.Context, Request, protocol.Hello) (Identity, error) { return Identity{}, nil }})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { _ = hub.Close() })
+	f.Fuzz(func(_ *testing.T, b []byte) { hub.Receive("n2", b) })
 }

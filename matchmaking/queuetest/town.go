@@ -216,6 +216,14 @@ func (p *Person) MustFind(profile matchmaking.Profile) protocol.Waiting {
 	return w
 }
 
+// Return goes on with a search that the session had at another node.
+func (p *Person) Return(profile matchmaking.Profile, start, since time.Time) error {
+	p.town.mu.Lock()
+	p.searching, p.asked = true, start
+	p.town.mu.Unlock()
+	return p.Node.Return(context.Background(), matchmaking.Asker{Session: p.Session, User: p.User, Name: string(p.Session)}, profile, start, since)
+}
+
 // Cancel ends the search; after that no match may be told.
 func (p *Person) Cancel() bool {
 	was := p.Node.Cancel(context.Background(), p.Session)
