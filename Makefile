@@ -17,7 +17,7 @@ check-web: ## the browser code alone: types and unit tests
 bench: ## all Go benchmarks, a second each
 	go test -run '^$$' -bench . -benchmem ./...
 
-chaos: ## every fault once over real nodes and a real Redis, about 45 s; RONDO_CHAOS_SEED repeats a run
+chaos: ## every fault once on one Redis, Sentinel and Cluster, by a plan drawn anew, 2 minutes; RONDO_CHAOS_SEED repeats a run
 	RONDO_CHAOS=1 go test ./e2e/chaos -run TestShort -count 1 -v
 
 load: ## 750 people in calls, rooms and queues while nodes and Redis fail, about 3 minutes
