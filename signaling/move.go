@@ -238,6 +238,10 @@ func (h *Hub) full() bool {
 	return limit >= 0 && h.Len() >= 2*limit
 }
 
+// questionAge is how old a question may be, with what the clocks of two nodes may
+// differ. Where they differ by more, sessions are taken as from a silent node.
+const questionAge = 5 * time.Second
+
 // answers of a node that is asked for a session.
 type handoverAnswer string
 
@@ -254,6 +258,7 @@ type handover struct {
 	Number  uint64             `json:"n"`
 	Session protocol.SessionID `json:"s,omitempty"` // of a question
 	Gen     uint64             `json:"g,omitempty"`
+	Asked   int64              `json:"t,omitempty"` // when, Unix milliseconds; of a question
 	Answer  handoverAnswer     `json:"a,omitempty"`
 }
 
@@ -289,7 +294,7 @@ func (q *questions) end(n uint64) chan handoverAnswer {
 func (h *Hub) ask(ctx context.Context, node protocol.NodeID, id protocol.SessionID, gen uint64) handoverAnswer {
 	n, answer := h.questions.begin()
 	defer h.questions.end(n)
-	if err := h.notify(node, id, handover{Number: n, Session: id, Gen: gen}); err != nil {
+	if err := h.notify(node, id, handover{Number: n, Session: id, Gen: gen, Asked: time.Now().UnixMilli()}); err != nil {
 		return answerNone
 	}
 	patience := time.NewTimer(h.cfg.Limits.Handover)
@@ -327,6 +332,9 @@ func (h *Hub) Receive(from protocol.NodeID, payload []byte) {
 			c <- m.Answer
 		}
 		return
+	}
+	if time.Since(time.UnixMilli(m.Asked)) > questionAge {
+		return // the bus kept it while a network was away: whoever asked has given up
 	}
 	h.spawn(func() {
 		_ = h.notify(from, m.Session, handover{Number: m.Number, Answer: h.give(m.Session, m.Gen, from)})

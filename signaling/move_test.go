@@ -324,6 +324,26 @@ func TestFencedWhileResumed(t *testing.T) {
 	}
 }
 
+// TestLateQuestion: a question that was under way for long is for nobody.
+func TestLateQuestion(t *testing.T) {
+	v := newTown(t, 1, nil)
+	a := v.rigs[0]
+	c := a.dial()
+	w := c.hello("Ann")
+	for _, ago := range []time.Duration{time.Minute, 0} {
+		b, err := json.Marshal(handover{Number: 1, Session: w.SID, Gen: 1, Asked: time.Now().Add(-ago).UnixMilli()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.hub.Receive("n2", b)
+		if ago > 0 {
+			c.send(`{"t":"ping"}`)
+			c.wants("pong")
+		}
+	}
+	c.closes(protocol.CloseReplaced, "replaced")
+}
+
 // TestStoreLosesEverything: it was restarted, and nobody noticed but by what is
 // not there any more. All sessions are stored again with the next renewal.
 func TestStoreLosesEverything(t *testing.T) {
