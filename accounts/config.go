@@ -8,6 +8,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/rondo-chat/rondo/internal/mail"
+	"github.com/rondo-chat/rondo/internal/password"
 	"github.com/rondo-chat/rondo/internal/ratelimit"
 	"github.com/rondo-chat/rondo/protocol"
 )
@@ -16,15 +18,19 @@ import (
 type Config struct {
 	Store     Store     // required
 	Passwords Passwords // required
+	Mail      Mailer    // required
 	// Key is the server's key for what is stored of codes and second factors:
 	// Signer.Key("accounts"), 32 bytes; required.
 	Key []byte
 	// Issue makes the access token of a session; required.
 	Issue func(user User, session string) (access string, expires time.Time, err error)
 
-	Service string  // the name that authenticator apps show; "Rondo"
-	Limits  Limits  // zero fields have the defaults given there
-	Limiter Limiter // counts; by default in this process's memory
+	Service string // the name that authenticator apps show; "Rondo"
+	// Acceptable says why a new password is not taken; hints are what it must not be. password.Acceptable.
+	Acceptable func(password string, hints ...string) *protocol.Error
+
+	Limits  Limits            // zero fields have the defaults given there
+	Limiter ratelimit.Limiter // counts; by default in this process's memory
 
 	// OnRevoked hears of sessions that ended before their time, after the commit. It must
 	// not block for long.
@@ -54,6 +60,7 @@ type Limits struct {
 	// account, one session.
 	RegisterAddr ratelimit.Rate // registrations, resends, resets asked for; 1 in 30 s, 20 at once
 	Mail         ratelimit.Rate // mails with a code to one address; 1 in 15 min, 4 at once
+	Resend       ratelimit.Rate // codes asked for again, for one address; 1 in 60 s
 	GuessAddr    ratelimit.Rate // codes tried; 1 in 5 s, 50 at once
 	LoginAddr    ratelimit.Rate // logins from devices that the account does not know; 1 in 5 s, 100 at once
 	LoginAccount ratelimit.Rate // the same, to one account; 1 in 60 s, 10 at once
@@ -69,13 +76,11 @@ type Passwords interface {
 	Check(ctx context.Context, phc, password string) (ok, rehash bool, err error)
 	// CheckNobody does the work of Check for somebody who does not exist.
 	CheckNobody(ctx context.Context, password string) error
-	// Acceptable says why a new password is not taken; hints are what it must not be.
-	Acceptable(password string, hints ...string) *protocol.Error
 }
 
-// Limiter counts in buckets by key.
-type Limiter interface {
-	Take(ctx context.Context, key string, n float64, rate ratelimit.Rate) (ok bool, retry time.Duration, err error)
+// Mailer seals mails for the outbox (mail.Sealer).
+type Mailer interface {
+	Seal(m mail.Message, now time.Time) (mail.Row, error)
 }
 
 func (l *Limits) setDefaults() {
@@ -91,6 +96,7 @@ func (l *Limits) setDefaults() {
 	}
 	defaultTo(&l.RegisterAddr, every(30*time.Second, 20))
 	defaultTo(&l.Mail, every(15*time.Minute, 4))
+	defaultTo(&l.Resend, every(time.Minute, 1))
 	defaultTo(&l.GuessAddr, every(5*time.Second, 50))
 	defaultTo(&l.LoginAddr, every(5*time.Second, 100))
 	defaultTo(&l.LoginAccount, every(time.Minute, 10))
@@ -109,8 +115,8 @@ func defaultTo[T comparable](v *T, d T) {
 
 func (c *Config) validate() error {
 	switch {
-	case c.Store == nil, c.Passwords == nil, c.Issue == nil:
-		return errors.New("accounts: Store, Passwords and Issue are required")
+	case c.Store == nil, c.Passwords == nil, c.Mail == nil, c.Issue == nil:
+		return errors.New("accounts: Store, Passwords, Mail and Issue are required")
 	case len(c.Key) != 32:
 		return errors.New("accounts: Key must have 32 bytes")
 	case c.Limits.CodeTries < 0 || c.Limits.Devices < 0 || c.Limits.Grace < 0 || c.Limits.CodeTTL < 0:
@@ -124,8 +130,11 @@ func (c *Config) validate() error {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	if c.Acceptable == nil {
+		c.Acceptable = password.Acceptable
+	}
 	if c.Limiter == nil {
-		c.Limiter = newMemoryLimiter(c.Now)
+		c.Limiter = ratelimit.NewMemory(limiterKeys)
 	}
 	if c.OnRevoked == nil {
 		c.OnRevoked = func(context.Context, []string) {}

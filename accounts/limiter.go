@@ -3,41 +3,13 @@ package accounts
 import (
 	"context"
 	"net/netip"
-	"sync"
-	"time"
 
 	"github.com/rondo-chat/rondo/internal/ratelimit"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
-// memoryLimiterKeys bounds the busy buckets of each rate.
-const memoryLimiterKeys = 100_000
-
-// memoryLimiter is the Limiter of one process. It holds one set of buckets
-// for each rate, of which there are as many as fields in Limits.
-type memoryLimiter struct {
-	now func() time.Time
-
-	mu   sync.Mutex
-	sets map[ratelimit.Rate]*ratelimit.Keyed
-}
-
-func newMemoryLimiter(now func() time.Time) *memoryLimiter {
-	return &memoryLimiter{now: now, sets: map[ratelimit.Rate]*ratelimit.Keyed{}}
-}
-
-// Take implements Limiter.
-func (m *memoryLimiter) Take(_ context.Context, key string, n float64, rate ratelimit.Rate) (bool, time.Duration, error) {
-	m.mu.Lock()
-	set := m.sets[rate]
-	if set == nil {
-		set = ratelimit.NewKeyed(rate, memoryLimiterKeys)
-		m.sets[rate] = set
-	}
-	m.mu.Unlock()
-	ok, retry := set.Take(key, m.now(), n)
-	return ok, retry, nil
-}
+// limiterKeys bounds the busy buckets of each rate where a node counts for itself.
+const limiterKeys = 100_000
 
 // limit takes one from the bucket, or says when there will be one. Keys hold no
 // text of a client: they may stand in a store that others read.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/rondo-chat/rondo/internal/mail"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -84,9 +85,9 @@ type Tx interface {
 	DeleteDevice(id string) error // its sessions stay
 
 	PutSession(SessionRow) error
-	// Revoke deletes the sessions with their tokens, and says so in the list of revocations
-	// until the time given.
-	Revoke(sessions []string, until time.Time) error
+	// Revoke deletes the sessions with their tokens, and has them in the list of revocations
+	// from at to until.
+	Revoke(sessions []string, at, until time.Time) error
 	PutToken(TokenRow) error
 	// Supersede marks the session's tokens that are not yet superseded, and deletes those that
 	// were superseded before the other time.
@@ -108,10 +109,10 @@ type Tx interface {
 	// UseRecoveryCode deletes the code and reports whether it was there.
 	UseRecoveryCode(user, hash string) (bool, error)
 
-	// Enqueue puts a mail into the outbox, sealed. A decoy is put there as if it were sent.
-	Enqueue(Mail) error
-	// DropMails deletes the mails to the address that wait.
-	DropMails(email string) error
+	// Enqueue puts a mail into the outbox, unless one with its Key is there.
+	Enqueue(mail.Row) error
+	// Unqueue takes a mail out again.
+	Unqueue(id string) error
 	Log(AuditRow) error
 	// Sweep deletes what is over at now: registrations, codes, sessions, revocations, saved answers; and
 	// lines of the audit log from before the other time.
@@ -195,31 +196,6 @@ type TOTPRow struct {
 	LastStep  int64 // of the newest code that was taken: none serves twice
 	Created   time.Time
 }
-
-// Mail is a mail to be sent. The store seals To and Data.
-type Mail struct {
-	ID       string
-	To       string
-	Template Template
-	Language string            // BCP 47, primary
-	Data     map[string]string // what the template asks for
-	Created  time.Time
-	Expires  time.Time // not sent after; zero: never too late
-	Decoy    bool      // never sent: it is work for somebody who does not exist
-}
-
-// Template names a mail.
-type Template string
-
-// The templates and their data, besides "name".
-const (
-	MailVerify            Template = "verify"             // code, minutes
-	MailAlreadyRegistered Template = "already_registered" // username
-	MailReset             Template = "reset"              // code, minutes
-	MailNewDevice         Template = "new_device"         // device, addr (shortened), time
-	MailPasswordChanged   Template = "password_changed"   // time
-	MailDeleted           Template = "deleted"
-)
 
 // AuditRow is a line of the audit log.
 type AuditRow struct {

@@ -16,15 +16,16 @@ type User struct {
 	Email     string          `json:"email"`    // as typed
 	Username  string          `json:"username"`
 	Name      string          `json:"name"`
-	Avatar    string          `json:"avatar"`    // "" or a data: URL of a PNG, JPEG or WebP image
-	Languages []string        `json:"languages"` // spoken, at most protocol.MaxLanguages
-	Interests []string        `json:"interests"` // tags, at most MaxInterests
-	Language  string          `json:"language"`  // of mails
-	Roles     []auth.Role     `json:"roles"`     // sorted; RoleUser always
-	TOTP      bool            `json:"totp"`      // a second factor is on
-	Active    bool            `json:"active"`    // false: the person rests, until the next login
-	Disabled  bool            `json:"disabled"`  // true: an administrator has shut the account
-	Version   int64           `json:"version"`   // rises with each change of the profile
+	Avatar    string          `json:"avatar"`         // "" or a data: URL of a PNG, JPEG or WebP image, at most 100,000 bytes
+	Languages []string        `json:"languages"`      // spoken, at most protocol.MaxLanguages
+	Interests []string        `json:"interests"`      // tags, at most MaxInterests
+	Language  string          `json:"language"`       // of mails
+	Roles     []auth.Role     `json:"roles"`          // sorted; RoleUser always
+	TOTP      bool            `json:"totp"`           // a second factor is on
+	Recovery  int             `json:"recovery_codes"` // how many are left
+	Active    bool            `json:"active"`         // false: the person rests, until the next login
+	Disabled  bool            `json:"disabled"`       // true: an administrator has shut the account
+	Version   int64           `json:"version"`        // rises with each change of the profile
 	Created   time.Time       `json:"created"`
 	LastLogin time.Time       `json:"last_login"`
 }
@@ -41,8 +42,9 @@ func (u User) Has(role auth.Role) bool {
 
 // Device is what a request says of where it comes from.
 type Device struct {
-	// ID is the secret name that the device keeps (a cookie; Login.Device): whoever shows it
-	// is that device. "" is a device that has none yet. At most 64 bytes; longer ones count as "".
+	// ID is the secret name that the device keeps (a cookie; NewDeviceID makes one, Login.Device returns
+	// it): whoever shows it is that device. "" is a device that has none yet. At most 64 bytes; longer ones
+	// count as "".
 	ID        string
 	Name      string // chosen by its owner, or ""
 	UserAgent string
@@ -88,7 +90,7 @@ type LoginRequest struct {
 	Device   Device
 }
 
-// Proof shows once more who one is, before what an open session alone must not do.
+// Proof shows once more who one is, before what a stolen session alone must not do.
 type Proof struct {
 	Password string
 	Code     string // if the second factor is on
@@ -124,15 +126,13 @@ type Enrolment struct {
 // Page asks for a page of users, in the order of their creation.
 type Page struct {
 	After  protocol.UserID // the last one of the page before; "" at the start
-	Search string          // a part of the e-mail address, username or name; "": all
+	Search string          // the beginning of the e-mail address, username or identity; "": all
 	Limit  int             // 1 to 200; 0 is 50
 }
 
 // MaxInterests bounds User.Interests.
 const MaxInterests = 10
 
-// Codes of errors that this package adds to those of protocol.
-const (
-	CodeNeedsTOTP protocol.Code = "needs_totp" // right so far: the same again with Code
-	CodeChanged   protocol.Code = "changed"    // the profile has another version by now
-)
+// RevokedFor is how long the list of revocations keeps a session: longer than any access
+// token lasts.
+const RevokedFor = time.Hour

@@ -1,0 +1,168 @@
+package accounts
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rondo-chat/rondo/auth"
+	"github.com/rondo-chat/rondo/protocol"
+)
+
+// List returns a page of users, for administrators. Errors: bad_request (Page.After is nobody).
+func (a *Accounts) List(ctx context.Context, p Page) ([]User, error) {
+	if p.Limit <= 0 {
+		p.Limit = 50
+	}
+	p.Limit = min(p.Limit, 200)
+	p.Search = strings.ToLower(p.Search)
+	users := []User{}
+	err := a.cfg.Store.Read(ctx, "users", func(r Reader) error {
+		users = []User{}
+		if p.After != "" && !plainID(string(p.After)) {
+			return ErrNotFound
+		}
+		rows, err := r.Users(p)
+		for _, u := range rows {
+			users = append(users, u.User)
+		}
+		return err
+	})
+	if errors.Is(err, ErrNotFound) {
+		return nil, protocol.Errorf(protocol.CodeBadRequest, "after: there is no such account")
+	}
+	return users, err
+}
+
+// SetRoles sets a user's roles besides RoleUser. If one was taken away the user's sessions end, whose
+// tokens have it. actor did it; "" is the command line. Errors: not_found, bad_request, forbidden (nobody
+// gives up RoleAdmin, and one administrator stays).
+func (a *Accounts) SetRoles(ctx context.Context, actor, identity protocol.UserID, roles []auth.Role) (User, error) {
+	roles, err := cleanRoles(roles)
+	if err != nil {
+		return User{}, err
+	}
+	var after UserRow
+	err = a.change(ctx, "roles", identity, func(tx Tx, u UserRow, now time.Time) ([]string, error) {
+		lost := slices.ContainsFunc(u.Roles, func(r auth.Role) bool { return !slices.Contains(roles, r) })
+		if u.Has(auth.RoleAdmin) && !slices.Contains(roles, auth.RoleAdmin) {
+			if err := mayStepDown(tx, actor, u); err != nil {
+				return nil, err
+			}
+		}
+		u.Roles = roles
+		after = u
+		if err := a.administer(tx, actor, u, EventRoles, now); err != nil || !lost {
+			return nil, err
+		}
+		return a.endSessions(tx, u.ID, now, func(SessionRow) bool { return true })
+	})
+	if err != nil {
+		return User{}, err
+	}
+	return after.User, nil
+}
+
+func cleanRoles(roles []auth.Role) ([]auth.Role, error) {
+	clean := []auth.Role{auth.RoleUser}
+	for _, r := range roles {
+		switch r {
+		case auth.RoleUser, auth.RoleModerator, auth.RoleAdmin, auth.RoleService:
+			clean = append(clean, r)
+		default:
+			return nil, protocol.Errorf(protocol.CodeBadRequest, "roles: there is no such role")
+		}
+	}
+	slices.Sort(clean)
+	return slices.Compact(clean), nil
+}
+
+// mayStepDown: an administrator does not take the service away from itself.
+func mayStepDown(r Reader, actor protocol.UserID, u UserRow) error {
+	if actor == u.Identity {
+		return protocol.Errorf(protocol.CodeForbidden, "another administrator has to do this")
+	}
+	return keepAdmin(r, u)
+}
+
+// administer stores the user as an administrator changed it.
+func (a *Accounts) administer(tx Tx, actor protocol.UserID, u UserRow, event Event, now time.Time) error {
+	if err := tx.UpdateUser(u); err != nil {
+		return err
+	}
+	line := AuditRow{Detail: "command line"}
+	if actor != "" {
+		by, err := a.user(tx, actor)
+		if err != nil {
+			return err
+		}
+		line = AuditRow{Actor: by.ID}
+	}
+	return a.log(tx, event, u.ID, now, line)
+}
+
+// SetDisabled shuts an account, ending all sessions, or opens it again. Errors: not_found, forbidden
+// (nobody disables themselves or the only administrator).
+func (a *Accounts) SetDisabled(ctx context.Context, actor, identity protocol.UserID, disabled bool) (User, error) {
+	var after UserRow
+	err := a.change(ctx, "disable", identity, func(tx Tx, u UserRow, now time.Time) ([]string, error) {
+		event := EventEnabled
+		if disabled {
+			event = EventDisabled
+			if err := mayStepDown(tx, actor, u); err != nil {
+				return nil, err
+			}
+		}
+		u.Disabled = disabled
+		after = u
+		if err := a.administer(tx, actor, u, event, now); err != nil || !disabled {
+			return nil, err
+		}
+		return a.endSessions(tx, u.ID, now, func(SessionRow) bool { return true })
+	})
+	if err != nil {
+		return User{}, err
+	}
+	return after.User, nil
+}
+
+// CreateAdmin makes a user with RoleAdmin whose address counts as verified: for the command line. Errors:
+// bad_request, taken (the username), already (the address).
+func (a *Accounts) CreateAdmin(ctx context.Context, email, username, password string) (User, error) {
+	g, err := a.cleanRegistration(Registration{Email: email, Username: username, Password: password})
+	if err != nil {
+		return User{}, err
+	}
+	if g.Password, err = a.cfg.Passwords.Hash(ctx, password); err != nil {
+		return User{}, err
+	}
+	now := a.now()
+	var u UserRow
+	err = a.write(ctx, "create_admin", func(tx Tx) error {
+		_, err := tx.User(ByEmail, g.EmailKey)
+		found, err := exists(err)
+		if err != nil {
+			return err
+		}
+		if found {
+			return protocol.Errorf(protocol.CodeAlready, "email: somebody has it")
+		}
+		if err := a.reserve(tx, g, now); err != nil {
+			return err
+		}
+		if u, err = a.newUser(tx, g, now); err != nil {
+			return err
+		}
+		u.Roles, u.LastLogin = []auth.Role{auth.RoleAdmin, auth.RoleUser}, time.Time{}
+		if err := tx.UpdateUser(u); err != nil {
+			return err
+		}
+		return a.log(tx, EventAdminCreated, u.ID, now, AuditRow{Detail: "command line"})
+	})
+	if err != nil {
+		return User{}, err
+	}
+	return u.User, nil
+}

@@ -1,0 +1,25 @@
+-- +goose Up
+CREATE TABLE users (
+  id VARCHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  identity VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  email VARCHAR(320) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  email_key VARCHAR(320) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  username VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  password_hash VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  name VARCHAR(500) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  avatar MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  languages VARCHAR(500) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  interests MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  language VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  roles VARCHAR(128) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  is_active BOOLEAN NOT NULL,
+  is_disabled BOOLEAN NOT NULL,
+  version BIGINT NOT NULL,
+  created_at BIGINT NOT NULL,
+  last_login_at BIGINT NOT NULL,
+  PRIMARY KEY (id),
+  UNIQUE INDEX users_identity (identity),
+  UNIQUE INDEX users_email_key (email_key),
+  UNIQUE INDEX users_username (username),
+  INDEX users_created_at (created_at)
+);

@@ -1,0 +1,14 @@
+-- +goose Up
+CREATE TABLE sessions (
+  id VARCHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  user_id VARCHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  device_id VARCHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  family VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  created_at BIGINT NOT NULL,
+  last_used_at BIGINT NOT NULL,
+  expires_at BIGINT NOT NULL,
+  PRIMARY KEY (id),
+  UNIQUE INDEX sessions_family (family),
+  INDEX sessions_user_id (user_id),
+  INDEX sessions_expires_at (expires_at)
+);

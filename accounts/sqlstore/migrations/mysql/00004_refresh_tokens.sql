@@ -1,0 +1,9 @@
+-- +goose Up
+CREATE TABLE refresh_tokens (
+  hash VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  session_id VARCHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  created_at BIGINT NOT NULL,
+  superseded_at BIGINT NOT NULL,
+  PRIMARY KEY (hash),
+  INDEX refresh_tokens_session_id (session_id)
+);

@@ -1,0 +1,9 @@
+-- +goose Up
+CREATE TABLE revocations (
+  session_id VARCHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  sequence BIGINT NOT NULL,
+  until_at BIGINT NOT NULL,
+  PRIMARY KEY (session_id),
+  INDEX revocations_sequence (sequence),
+  INDEX revocations_until_at (until_at)
+);
