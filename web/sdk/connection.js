@@ -33,6 +33,7 @@ import { onNetworkType } from './network.js';
  * @typedef {object} ConnectionOptions
  * @property {string} url of the WebSocket
  * @property {() => object} hello the `d` of hello, asked for at each new session
+ * @property {() => Promise<unknown> | null} [prepare] what must be done before a socket is opened; null: nothing
  * @property {import('./storage.js').Store} session keeps the resume token across a reload
  * @property {typeof globalThis.WebSocket} [WebSocket]
  * @property {typeof globalThis.fetch} [fetch]
@@ -93,6 +94,7 @@ export class Connection extends Emitter {
   #pingMs = 25_000;
   #comeBackIn = -1; // ms, from the message `reconnect`; -1: not told
   #opened = false; // this socket was open
+  #attempt = 0; // counts openings
   #explained = false; // this outage was looked into by /ws/check
   #reason = '';
   /** @type {(() => void)[]} */
@@ -194,6 +196,23 @@ export class Connection extends Emitter {
     this.#socket = null;
   }
 
+  /** Ends the session, for good or not, and begins a new one: who we are has changed. */
+  restart() {
+    if (this.#status === 'open') this.#write({ t: 'bye' });
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close(1000, 'bye');
+    this.#token = '';
+    this.#options.session.remove(this.#storeKey());
+    for (const name of [...this.#timers.keys()]) this.#clear(name);
+    this.#backoff.reset();
+    if (this.#status === 'closed') this.#watchPage();
+    this.#reason = 'restart';
+    this.#setStatus(this.#had ? 'reconnecting' : 'connecting');
+    this.#rejectAll((p) => p.sent, new RondoError('session_lost', 'The session was ended.'));
+    this.#open();
+  }
+
   // ---- the page ----
 
   #storeKey() {
@@ -256,9 +275,22 @@ export class Connection extends Emitter {
   // ---- the socket ----
 
   #open() {
-    const Socket = this.#options.WebSocket ?? globalThis.WebSocket;
     this.#opened = false;
     this.#comeBackIn = -1;
+    const attempt = ++this.#attempt;
+    const ready = this.#options.prepare?.();
+    if (!ready) {
+      this.#dial();
+      return;
+    }
+    const go = () => {
+      if (attempt === this.#attempt && this.#status !== 'closed') this.#dial();
+    };
+    ready.then(go, go); // what could not be prepared the server will say
+  }
+
+  #dial() {
+    const Socket = this.#options.WebSocket ?? globalThis.WebSocket;
     const socket = new Socket(this.#options.url, subprotocol);
     this.#socket = socket;
     socket.onopen = () => {

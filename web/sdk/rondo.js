@@ -16,6 +16,7 @@ import { RondoError } from './errors.js';
 import { Room } from './room.js';
 import { browserStorage } from './storage.js';
 
+export { Account } from './account.js';
 export { Call } from './call.js';
 export { Emitter } from './emitter.js';
 export { Chat } from './chat.js';
@@ -42,6 +43,7 @@ export { browserStorage, memoryStore } from './storage.js';
  * @property {string} [url] the server's WebSocket; default: `/ws` of the page's own host
  * @property {string} [name] display name; default: one of the server's choice
  * @property {string} [guest] guest token of an earlier visit; default: the one in storage
+ * @property {() => Promise<unknown> | null} [prepare] called before a connection is opened, e.g. `() => account.fresh()`
  * @property {import('./storage.js').Storage2} [storage] where the resume and guest tokens are kept; default: the browser's
  * @property {typeof globalThis.WebSocket} [WebSocket]
  * @property {typeof globalThis.fetch} [fetch]
@@ -56,6 +58,7 @@ export { browserStorage, memoryStore } from './storage.js';
  * @property {{room: Room, match: Found}} found
  * @property {{reason: string, retryMs: number}} stopped the search ended without a match
  * @property {Room | null} room the room that we are in changed
+ * @property {User} user who we are changed: a guest became a user, or has another name
  * @property {RondoError} error an error that answers no request
  */
 
@@ -120,6 +123,7 @@ export class Rondo extends Emitter {
     this.#connection = new Connection({
       url,
       hello: () => this.#hello(),
+      prepare: options.prepare,
       session: this.#storage.session,
       WebSocket: options.WebSocket,
       fetch: options.fetch,
@@ -159,6 +163,36 @@ export class Rondo extends Emitter {
   close() {
     this.room?.end('left');
     this.#connection.close();
+  }
+
+  /**
+   * Ends the session and begins a new one, after logging in or out; a matched
+   * room is left, a search begins again.
+   *
+   * @param {string} [name] to go by as a guest from now on
+   */
+  restart(name) {
+    if (name !== undefined) this.#name = name;
+    if (this.room?.kind === 'matched') this.#endRoom('lost');
+    this.user = null;
+    this.#connection.restart();
+  }
+
+  /**
+   * Tells the open session who is logged in now, or that they still are: the
+   * guest becomes the user, and stays in its call.
+   *
+   * @param {string} ticket of Account's login, verify or renew, within 30 s
+   * @returns {Promise<void>}
+   */
+  async authenticate(ticket) {
+    const d = await this.#connection.request('auth', { ticket });
+    if (d.user) this.#setUser(d.user);
+  }
+
+  /** The guest token of this browser, which registering takes over; '' for a user. */
+  get guest() {
+    return this.user?.guest === false ? '' : this.#guest;
   }
 
   // ---- matching ----
@@ -250,7 +284,7 @@ export class Rondo extends Emitter {
   async rename(name) {
     const d = await this.#connection.request('user.update', { name });
     this.#name = name;
-    this.user = d.user;
+    this.#setUser(d.user);
     return d.user;
   }
 
@@ -292,7 +326,7 @@ export class Rondo extends Emitter {
   #hello() {
     /** @type {{name?: string, guest?: string, features: string[]}} */
     const d = { features: [] };
-    if (this.#name) d.name = this.#name;
+    if (this.#name && this.user?.guest !== false) d.name = this.#name; // a user's is in the account
     if (this.#guest) d.guest = this.#guest;
     return d;
   }
@@ -309,7 +343,7 @@ export class Rondo extends Emitter {
    * @param {boolean} reset
    */
   #welcomed(w, reset) {
-    this.user = w.user;
+    this.#setUser(w.user);
     this.limits = w.limits;
     this.pools = w.pools;
     this.features = w.features;
@@ -320,6 +354,19 @@ export class Rondo extends Emitter {
     }
     if (reset) this.#recover();
     this.emit('session', { fresh: false, reset });
+  }
+
+  /** @param {User} user */
+  #setUser(user) {
+    const before = this.user;
+    this.user = user;
+    // An account that took the guest's identity over has it for good: the token
+    // must not serve whoever uses this browser after logging out.
+    if (!user.guest && user.id.startsWith('g_')) {
+      this.#guest = '';
+      this.#storage.local.remove(this.#guestKey);
+    }
+    if (before && (before.id !== user.id || before.name !== user.name || before.guest !== user.guest)) this.emit('user', user);
   }
 
   /** Our session is gone with all it held: take up again what can be. */
@@ -355,7 +402,7 @@ export class Rondo extends Emitter {
     const state = d.state;
     if (!state) return;
     const fresh = this.user === null;
-    this.user = state.user;
+    this.#setUser(state.user);
     this.limits = state.limits;
     this.pools = state.pools;
     this.features = state.features;

@@ -253,3 +253,56 @@ test('a call that loses its peer asks whether the server is still there', async 
   pc.become('disconnected');
   assert.ok(socket().last('ping'));
 });
+
+test('a guest becomes a user on the open socket', async () => {
+  const storage = { session: memoryStore(), local: memoryStore() };
+  const rondo = await client({ storage });
+  assert.equal(rondo.guest, 'G');
+  /** @type {any[]} */
+  const seen = [];
+  rondo.on('user', (u) => seen.push(u.name));
+  const done = rondo.authenticate('TICKET');
+  await answer('auth', { user: { id: 'g_1', name: 'Ann B', guest: false } });
+  await done;
+  assert.deepEqual(socket().last('auth').d, { ticket: 'TICKET' });
+  assert.deepEqual([rondo.user?.name, rondo.user?.guest, seen, sockets.length], ['Ann B', false, ['Ann B'], 1]);
+  assert.equal(rondo.guest, '');
+  assert.equal(storage.local.get('rondo.guest wss://x/ws'), null, 'whoever comes after logging out is somebody else');
+});
+
+test('restart begins a new session, in a search and after the end', async () => {
+  const rondo = await client();
+  const p = rondo.find({ pool: 'text' });
+  await answer('match.find', waiting);
+  await p;
+  const first = socket();
+  rondo.restart('Bea');
+  assert.deepEqual([first.sent.at(-1).t, first.closedWith], ['bye', 1000]);
+  socket().open();
+  assert.equal(socket().last('hello').d.name, 'Bea');
+  assert.equal(socket().last('resume'), undefined);
+  socket().welcome();
+  await settle();
+  assert.equal(socket().last('match.find').d.pool, 'text', 'it searches on');
+  socket().drop(4500, 'auth');
+  assert.equal(rondo.status, 'closed');
+  rondo.restart();
+  socket().open();
+  socket().welcome({ user: { id: 'u_1', name: 'Ann', guest: false }, guest: undefined });
+  assert.deepEqual([rondo.status, rondo.user?.id], ['open', 'u_1']);
+});
+
+test('a connection waits for what must be done before it', async () => {
+  /** @type {(() => void)[]} */
+  const ready = [];
+  const rondo = new Rondo({ url: 'wss://x/ws', storage: { session: memoryStore(), local: memoryStore() }, WebSocket: /** @type {any} */ (FakeSocket), prepare: () => (ready.length ? null : new Promise((r, fail) => ready.push(() => fail(new Error('away'))))) });
+  clients.push(rondo);
+  rondo.open().catch(() => {}); // closed by the test
+  await settle();
+  assert.equal(sockets.length, 0);
+  ready[0]();
+  await settle();
+  assert.equal(sockets.length, 1, 'what fails does not keep it away');
+  rondo.restart();
+  assert.equal(sockets.length, 2, 'nothing to wait for');
+});
