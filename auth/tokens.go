@@ -89,7 +89,7 @@ func (p *payload) Validate() error {
 		return errors.New("no subject")
 	case p.Session == "" || len(p.Session) > maxSessionBytes || len(p.Roles) > maxRoles:
 		return errors.New("no session, or too many roles")
-	case p.IssuedAt == nil || p.IssuedAt.After(p.ExpiresAt.Time):
+	case p.IssuedAt == nil || p.ExpiresAt == nil || p.IssuedAt.After(p.ExpiresAt.Time):
 		return errors.New("no time of issue")
 	}
 	return nil
@@ -131,7 +131,7 @@ func (t *Tokens) Issue(c Claims, now time.Time) (string, error) {
 // the Keyring: nothing in it is parsed before that is known, and no algorithm,
 // key or extension is taken from it.
 func (t *Tokens) Verify(raw string, now time.Time) (Claims, error) {
-	if len(raw) > MaxTokenBytes {
+	if len(raw) > MaxTokenBytes || strings.ContainsAny(raw, "\r\n") { // base64 would skip line breaks
 		return Claims{}, errToken()
 	}
 	header, _, _ := strings.Cut(raw, ".")

@@ -10,7 +10,12 @@ var testSecret = []byte("0123456789abcdef0123456789abcdef")
 // newTokens makes Tokens over a store, with a Keyring that was started.
 func newTokens(t testing.TB, store KeyStore, alg string) *Tokens {
 	t.Helper()
-	ring := newKeyring(t, KeyringConfig{Store: store, Alg: alg})
+	return tokensWith(t, KeyringConfig{Store: store, Alg: alg})
+}
+
+func tokensWith(t testing.TB, cfg KeyringConfig) *Tokens {
+	t.Helper()
+	ring := newKeyring(t, cfg)
 	if err := ring.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ const maxRates = 64
 // Memory is a Limiter for one node. Its number of buckets is bounded.
 type Memory struct {
 	keys int
+	now  func() time.Time // for tests of this package
 
 	mu    sync.Mutex
 	rates map[Rate]*Keyed
@@ -30,7 +31,7 @@ var _ Limiter = (*Memory)(nil)
 // NewMemory makes a Memory for at most so many keys of each rate (at least 2) and
 // 64 rates; with more than that, those known are forgotten.
 func NewMemory(keys int) *Memory {
-	return &Memory{keys: keys, rates: map[Rate]*Keyed{}}
+	return &Memory{keys: keys, now: time.Now, rates: map[Rate]*Keyed{}}
 }
 
 // Take implements Limiter. It never fails.
@@ -38,7 +39,7 @@ func (m *Memory) Take(_ context.Context, key string, n float64, rate Rate) (bool
 	if rate.Unlimited() {
 		return true, 0, nil
 	}
-	ok, retry := m.keyed(rate).Take(key, time.Now(), n)
+	ok, retry := m.keyed(rate).Take(key, m.now(), n)
 	return ok, retry, nil
 }
 

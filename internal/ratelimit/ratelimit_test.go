@@ -213,3 +213,31 @@ func TestAddrKey(t *testing.T) {
 		t.Errorf("no address: %s", got)
 	}
 }
+
+func TestMemory(t *testing.T) {
+	now := epoch
+	m := NewMemory(100)
+	m.now = func() time.Time { return now }
+	slow, fast := Rate{PerSecond: 1, Burst: 1}, Rate{PerSecond: 100, Burst: 100}
+	for _, r := range []Rate{slow, fast} {
+		if ok, _, err := m.Take(t.Context(), fmt.Sprint("k", r), r.Burst, r); !ok || err != nil {
+			t.Errorf("%+v: %v, %v", r, ok, err)
+		}
+		if ok, retry, _ := m.Take(t.Context(), fmt.Sprint("k", r), r.Burst, r); ok || retry != time.Second {
+			t.Errorf("%+v again: %v, %v", r, ok, retry)
+		}
+	}
+	now = now.Add(time.Second)
+	if ok, _, _ := m.Take(t.Context(), fmt.Sprint("k", slow), 1, slow); !ok {
+		t.Error("refused after a second")
+	}
+	if ok, _, _ := m.Take(t.Context(), "k", 1e9, Rate{}); !ok {
+		t.Error("no limit refused")
+	}
+	for i := range 1000 {
+		_, _, _ = m.Take(t.Context(), "k", 1, Rate{PerSecond: float64(i + 1)})
+	}
+	if n := len(m.rates); n > maxRates {
+		t.Errorf("%d rates are held", n)
+	}
+}
