@@ -123,6 +123,19 @@ func (c *Client) Rename(ctx context.Context, name string) (protocol.User, error)
 	return u.User, err
 }
 
+// Renew shows a new access token (or a ticket): the session is the account's until
+// that is over, also one that was the guest's who registered. It returns for how
+// long that is.
+func (c *Client) Renew(ctx context.Context, token string) (protocol.Authed, error) {
+	a, err := ask[protocol.Authed](ctx, c, &envelope{T: protocol.TypeAuth}, protocol.Auth{Auth: token})
+	if err == nil {
+		c.mu.Lock()
+		c.welcome.User = a.User
+		c.mu.Unlock()
+	}
+	return a, err
+}
+
 // ICE asks for fresh ICE servers and credentials.
 func (c *Client) ICE(ctx context.Context) (protocol.ICE, error) {
 	ice, err := ask[protocol.ICE](ctx, c, &envelope{T: protocol.TypeICE}, struct{}{})

@@ -22,6 +22,9 @@ import (
 type Options struct {
 	Name  string // shown to others
 	Guest string // token of an earlier Welcome: be the same guest again
+	// Bearer returns an access token of an account that is good for a while, for each
+	// new socket; nil: a guest. Renew prolongs a session that is open.
+	Bearer func(context.Context) (string, error)
 
 	Header  http.Header // of the upgrade, e.g. Origin or Authorization
 	TLS     *tls.Config // for wss; nil: Go's default
@@ -182,7 +185,7 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 	}
 	// The dial is bounded by ctx; so is the greeting.
 	stop := context.AfterFunc(ctx, func() { l.conn.Close() })
-	err = c.greet(l)
+	err = c.greet(ctx, l)
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}
@@ -195,13 +198,20 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 }
 
 // greet resumes the session, or opens one.
-func (c *Client) greet(l *link) error {
+func (c *Client) greet(ctx context.Context, l *link) error {
+	bearer := ""
+	if c.opts.Bearer != nil {
+		var err error
+		if bearer, err = c.opts.Bearer(ctx); err != nil {
+			return fmt.Errorf("client: bearer token: %w", err)
+		}
+	}
 	c.mu.Lock()
 	token, seq := c.welcome.Resume.Token, c.seq
-	hello := protocol.Hello{Name: c.opts.Name, Guest: c.welcome.Guest}
+	hello := protocol.Hello{Name: c.opts.Name, Guest: c.welcome.Guest, Auth: bearer}
 	c.mu.Unlock()
 	if token != "" {
-		m, err := l.ask(protocol.TypeResume, protocol.Resume{Token: token, Seq: seq}, c.opts.Silence)
+		m, err := l.ask(protocol.TypeResume, protocol.Resume{Token: token, Seq: seq, Auth: bearer}, c.opts.Silence)
 		if err == nil {
 			l.resumed = true
 			return c.resumed(m)

@@ -85,6 +85,7 @@ const (
 	CloseSlow         CloseCode = 4008
 	CloseSilent       CloseCode = 4012
 	CloseRateLimited  CloseCode = 4013
+	CloseAuthExpired  CloseCode = 4014
 	CloseAuth         CloseCode = 4500
 	CloseProtocol     CloseCode = 4501
 	CloseHelloTimeout CloseCode = 4502

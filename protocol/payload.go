@@ -7,6 +7,7 @@ package protocol
 type Hello struct {
 	Name     string   `json:"name,omitempty"`
 	Guest    string   `json:"guest,omitempty"`
+	Auth     string   `json:"auth,omitempty"`
 	Features []string `json:"features,omitempty"`
 }
 
@@ -17,6 +18,7 @@ type Welcome struct {
 	Server   string     `json:"server"`
 	User     User       `json:"user"`
 	Guest    string     `json:"guest,omitempty"`
+	AuthMS   int64      `json:"auth_ms,omitempty"`
 	Resume   ResumeInfo `json:"resume"`
 	PingMS   int64      `json:"ping_ms"`
 	Limits   Limits     `json:"limits"`
@@ -88,6 +90,18 @@ type Resume struct {
 	Token string `json:"token"`
 	Seq   uint64 `json:"seq"`
 	Fresh bool   `json:"fresh,omitempty"`
+	Auth  string `json:"auth,omitempty"`
+}
+
+// Auth renews whose the session is, or makes its guest a user (section 3).
+type Auth struct {
+	Auth string `json:"auth"`
+}
+
+// Authed answers Auth.
+type Authed struct {
+	User   User  `json:"user"`
+	AuthMS int64 `json:"auth_ms"`
 }
 
 // Resumed answers Resume.
@@ -99,6 +113,7 @@ type Resumed struct {
 	Resync   bool       `json:"resync,omitempty"`
 	Resume   ResumeInfo `json:"resume"`
 	PingMS   int64      `json:"ping_ms"`
+	AuthMS   int64      `json:"auth_ms,omitempty"`
 	ICE      *ICE       `json:"ice,omitempty"`
 	State    *State     `json:"state,omitempty"`
 }

@@ -26,6 +26,7 @@ const (
 	TypeWelcome   Type = "welcome"
 	TypeResume    Type = "resume"
 	TypeResumed   Type = "resumed"
+	TypeAuth      Type = "auth"
 	TypeBye       Type = "bye"
 	TypeOK        Type = "ok"
 	TypeErr       Type = "err"

@@ -132,7 +132,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.patience.Pass()
-	k := newSocket(h, key, keep(r, h.cfg.RemoteAddr(r)))
+	k := newSocket(h, key, keep(r, h.cfg.RemoteAddr(r), h.cfg.Secure(r)))
 	conn := &listening{ev: k}
 	ws, err := h.upgrader.Upgrade(hijacker{w, conn}, r, nil)
 	if err != nil {

@@ -24,14 +24,31 @@ type Signer interface {
 // Identity is who a session belongs to.
 type Identity struct {
 	User       protocol.User
+	Login      Login  // of an account; zero for guests
 	GuestToken string // for welcome.guest; "" for who is no guest
+}
+
+// Login is what makes a session an account's, and for how long.
+type Login struct {
+	Session string      `json:"session"` // the account's session, not this one
+	Roles   []auth.Role `json:"roles,omitempty"`
+	Expires time.Time   `json:"expires"`
+}
+
+// left is for how long it is good, in whole milliseconds; 0 for guests.
+func (l Login) left(now time.Time) int64 {
+	if l.Session == "" {
+		return 0
+	}
+	return max(l.Expires.Sub(now).Milliseconds(), 1)
 }
 
 // Request is what is kept of the upgrade request until the session is open.
 type Request struct {
 	Addr   netip.Addr
 	Host   string
-	Header http.Header // Origin, Cookie, Authorization, User-Agent and Accept-Language only
+	Secure bool        // it came by https
+	Header http.Header // Origin, Cookie, Authorization, Sec-WebSocket-Protocol, User-Agent and Accept-Language only
 }
 
 // Handler serves one message type.
@@ -84,6 +101,10 @@ type Config struct {
 	// Identify says who is there. An error with code unauthorized or forbidden
 	// ends the connection with 4500; after others the client may try again.
 	Identify func(ctx context.Context, r Request, h protocol.Hello) (Identity, error)
+	// Resume is asked before a session goes on at a new socket, in the session's
+	// turn; it may call SetLogin. After an error the client has no session, and the
+	// session waits on; unauthorized closes the socket with 4014. nil: always.
+	Resume func(ctx context.Context, s *Session, r Request, in protocol.Resume) error
 	// Welcome adds to the answer what other packages know; nil adds nothing.
 	Welcome func(ctx context.Context, s *Session, w *protocol.Welcome)
 	// State tells everything to a client that lost its memory or pushes. User and
@@ -97,6 +118,8 @@ type Config struct {
 
 	// CheckOrigin refuses an upgrade; nil allows pages of the own host only.
 	CheckOrigin func(*http.Request) error
+	// Secure reports whether a client came by https; nil looks at the connection.
+	Secure func(*http.Request) bool
 	// RemoteAddr finds the client's address; nil takes the connection's.
 	RemoteAddr func(*http.Request) netip.Addr
 
@@ -213,6 +236,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.RemoteAddr == nil {
 		c.RemoteAddr = remoteAddr
+	}
+	if c.Secure == nil {
+		c.Secure = func(r *http.Request) bool { return r.TLS != nil }
 	}
 	if c.Observer == nil {
 		c.Observer = nobody{}

@@ -108,7 +108,7 @@ func (m *metrics) closed(code protocol.CloseCode, by string) {
 	case 0:
 		label = "none"
 	case protocol.CloseBye, 1001, protocol.CloseUTF8, protocol.CloseTooBig, protocol.CloseDrain, protocol.CloseInternal,
-		protocol.CloseSlow, protocol.CloseSilent, protocol.CloseRateLimited, protocol.CloseAuth, protocol.CloseProtocol,
+		protocol.CloseSlow, protocol.CloseSilent, protocol.CloseRateLimited, protocol.CloseAuthExpired, protocol.CloseAuth, protocol.CloseProtocol,
 		protocol.CloseHelloTimeout, protocol.CloseBanned, protocol.CloseVersion, protocol.CloseReplaced:
 		label = strconv.Itoa(int(code))
 	}

@@ -79,7 +79,7 @@ func (s *Session) record() *Record {
 func (s *Session) recordLocked() *Record {
 	s.rev++
 	return &Record{ID: s.id, Node: s.hub.cfg.Node, Gen: s.gen, Spoken: s.spoken, Moves: s.moves, Rev: s.rev,
-		Base: Base{User: s.user, Seq: s.seq, Note: s.note}}
+		Base: Base{User: s.user, Login: s.login, Seq: s.seq, Note: s.note}}
 }
 
 // restLocked is what a client may have to be sent again. It is stored only while
@@ -97,7 +97,7 @@ func (s *Session) restLocked() *Rest {
 
 // restore makes the session of a record; the caller has its turn.
 func (h *Hub) restore(r *Record, k *socket) *Session {
-	s := &Session{hub: h, id: r.ID, user: r.User, addr: k.addr, gen: r.Gen, moves: r.Moves, rev: r.Rev, kept: r.Rev, seq: r.Seq, note: r.Note, busy: true}
+	s := &Session{hub: h, id: r.ID, user: r.User, login: r.Login, addr: k.addr, gen: r.Gen, moves: r.Moves, rev: r.Rev, kept: r.Rev, seq: r.Seq, note: r.Note, busy: true}
 	s.timer.owner = s
 	if r.Rest == nil {
 		s.ring.heals = math.MaxUint64 // nobody knows what it would have held

@@ -41,7 +41,7 @@ func (k *socket) hello(ctx context.Context, m *protocol.Message) *Session {
 		k.fail(m, h.wireError("hello", err))
 		return nil
 	}
-	s := &Session{hub: h, id: newSessionID(), user: id.User, addr: k.addr, gen: 1, busy: true}
+	s := &Session{hub: h, id: newSessionID(), user: id.User, login: id.Login, addr: k.addr, gen: 1, busy: true}
 	s.timer.owner = s
 	defer s.release()
 	if !h.add(s) {
@@ -53,7 +53,7 @@ func (k *socket) hello(ctx context.Context, m *protocol.Message) *Session {
 	}
 	s.tell(func(o Observer) { o.Opened(s) })
 	w := &protocol.Welcome{
-		SID: s.id, Node: h.cfg.Node, Server: strings.TrimSuffix("rondo/"+h.cfg.Version, "/"), User: s.User(), Guest: id.GuestToken,
+		SID: s.id, Node: h.cfg.Node, Server: strings.TrimSuffix("rondo/"+h.cfg.Version, "/"), User: s.User(), Guest: id.GuestToken, AuthMS: id.Login.left(time.Now()),
 		Resume: s.resumeInfo(), PingMS: h.cfg.Limits.Ping.Milliseconds(), Limits: h.limits(), Features: []string{}, Pools: []protocol.Pool{},
 	}
 	if h.cfg.Welcome != nil {
@@ -91,8 +91,42 @@ func (k *socket) resume(ctx context.Context, m *protocol.Message) *Session {
 		return nil
 	}
 	defer s.release()
+	if err := s.admit(ctx, k, r); err != nil {
+		s.turnAway(from)
+		h.m.resumes.WithLabelValues(string(err.Code)).Inc()
+		k.fail(m, err)
+		return nil
+	}
 	s.resumed(ctx, k, m, r, from)
 	return s
+}
+
+// admit asks whether who shows the token may have the session.
+func (s *Session) admit(ctx context.Context, k *socket, r protocol.Resume) *protocol.Error {
+	h := s.hub
+	if h.cfg.Resume == nil {
+		return nil
+	}
+	err, _ := h.guard("resume", func() error { return h.cfg.Resume(ctx, s, *k.req, r) })
+	if err == nil {
+		return nil
+	}
+	return h.wireError("resume", err)
+}
+
+// turnAway lets a session that was claimed wait for another socket; its token
+// stays good. The caller has its turn.
+func (s *Session) turnAway(from *Restored) {
+	if from != nil {
+		s.tell(func(o Observer) { o.Restored(s, *from) })
+		s.tell(func(o Observer) { o.Away(s) })
+	}
+	s.mu.Lock()
+	s.awayLocked()
+	s.unholdLocked()
+	s.mu.Unlock()
+	s.hub.m.connected.Dec()
+	s.changed()
 }
 
 // find returns the session that a token is for, and the token's generation.
@@ -217,7 +251,7 @@ func (s *Session) resumed(ctx context.Context, k *socket, m *protocol.Message, r
 		from.Fresh = r.Fresh
 		s.tell(func(o Observer) { o.Restored(s, *from) })
 	}
-	d := &protocol.Resumed{SID: s.id, Node: h.cfg.Node, Resume: s.resumeInfo(), PingMS: h.cfg.Limits.Ping.Milliseconds()}
+	d := &protocol.Resumed{SID: s.id, Node: h.cfg.Node, Resume: s.resumeInfo(), PingMS: h.cfg.Limits.Ping.Milliseconds(), AuthMS: s.Login().left(time.Now())}
 	if h.cfg.ResumedICE != nil {
 		_, _ = h.guard("ice", func() error { d.ICE = h.cfg.ResumedICE(s); return nil }) // logged
 	}
@@ -352,8 +386,10 @@ func (s *Session) attachLocked(k *socket, frames [][]byte) {
 func (k *socket) fail(m *protocol.Message, e *protocol.Error) {
 	k.hub.m.errors.WithLabelValues(string(e.Code)).Inc()
 	k.send(seal(protocol.AppendErr(newFrame(len(e.Msg)+96), m.ID, e)), "")
-	switch e.Code {
-	case protocol.CodeUnauthorized, protocol.CodeForbidden:
+	switch {
+	case m.Type == protocol.TypeResume && e.Code == protocol.CodeUnauthorized:
+		k.close(protocol.CloseAuthExpired, "auth expired")
+	case e.Code == protocol.CodeUnauthorized, e.Code == protocol.CodeForbidden:
 		k.close(protocol.CloseAuth, "auth")
 	}
 }

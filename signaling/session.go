@@ -35,6 +35,7 @@ type Session struct {
 
 	mu      sync.Mutex
 	user    protocol.User
+	login   Login
 	addr    netip.Addr
 	sock    *socket // nil while away or being opened
 	state   state
@@ -76,6 +77,21 @@ func (s *Session) User() protocol.User {
 func (s *Session) SetUser(u protocol.User) {
 	s.mu.Lock()
 	s.user = u
+	s.mu.Unlock()
+	s.changed()
+}
+
+// Login returns what makes the session an account's; zero for guests.
+func (s *Session) Login() Login {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.login
+}
+
+// SetLogin makes the session an account's, or prolongs that.
+func (s *Session) SetLogin(u protocol.User, l Login) {
+	s.mu.Lock()
+	s.user, s.login = u, l
 	s.mu.Unlock()
 	s.changed()
 }

@@ -86,14 +86,14 @@ func (k *socket) attach(t transport) {
 }
 
 // keep copies what a session may need of its request, so that the rest can go.
-func keep(r *http.Request, addr netip.Addr) *Request {
+func keep(r *http.Request, addr netip.Addr, secure bool) *Request {
 	h := http.Header{}
-	for _, name := range []string{"Origin", "Cookie", "Authorization", "User-Agent", "Accept-Language"} {
+	for _, name := range []string{"Origin", "Cookie", "Authorization", "Sec-Websocket-Protocol", "User-Agent", "Accept-Language"} {
 		if v := r.Header.Values(name); len(v) > 0 {
 			h[name] = v
 		}
 	}
-	return &Request{Addr: addr, Host: r.Host, Header: h}
+	return &Request{Addr: addr, Host: r.Host, Secure: secure, Header: h}
 }
 
 // run is the life of a socket.

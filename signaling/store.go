@@ -78,9 +78,10 @@ type Record struct {
 
 // Base is what is always stored of a session.
 type Base struct {
-	User protocol.User `json:"user"`
-	Seq  uint64        `json:"seq"`
-	Note []byte        `json:"note,omitempty"` // see Session.SetNote
+	User  protocol.User `json:"user"`
+	Login Login         `json:"login,omitzero"`
+	Seq   uint64        `json:"seq"`
+	Note  []byte        `json:"note,omitempty"` // see Session.SetNote
 }
 
 // Rest is what is stored of a session without a socket, as long as nothing comes

@@ -26,7 +26,7 @@ func payloads() []any {
 		protocol.RoomCreate{}, protocol.RoomJoin{}, protocol.RoomInfo{}, protocol.RoomState{}, protocol.PeerJoined{},
 		protocol.PeerLeft{}, protocol.PeerReconnecting{}, protocol.PeerBack{}, protocol.PeerUpdated{}, protocol.RoomClosed{},
 		protocol.CallState{}, protocol.ChatSend{}, protocol.ChatSent{}, protocol.ChatMessage{}, protocol.ChatQuery{},
-		protocol.ChatHistory{}, protocol.Typing{}, protocol.Block{}, protocol.UserUpdate{}, protocol.UserUpdated{},
+		protocol.ChatHistory{}, protocol.Typing{}, protocol.Block{}, protocol.UserUpdate{}, protocol.UserUpdated{}, protocol.Auth{}, protocol.Authed{},
 		protocol.Stats{}, protocol.PoolStats{}, protocol.Reconnect{}, protocol.WireError{},
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rondo-chat/rondo/auth"
 	"github.com/rondo-chat/rondo/internal/testenv"
 	"github.com/rondo-chat/rondo/protocol"
 	"github.com/rondo-chat/rondo/signaling"
@@ -43,7 +44,7 @@ func Run(t *testing.T, open func(t testing.TB) signaling.Store) {
 func record(id protocol.SessionID, node protocol.NodeID, gen, rev uint64) *signaling.Record {
 	return &signaling.Record{
 		ID: id, Node: node, Gen: gen, Rev: rev,
-		Base: signaling.Base{User: protocol.User{ID: "g_1", Name: "Zoë \"q\"", Guest: true}, Seq: 41, Note: []byte{0, 255, '{'}},
+		Base: signaling.Base{User: protocol.User{ID: "g_1", Name: "Zoë \"q\"", Guest: true}, Login: signaling.Login{Session: "s", Roles: []auth.Role{auth.RoleUser}, Expires: time.UnixMilli(1763600000000).UTC()}, Seq: 41, Note: []byte{0, 255, '{'}},
 		Rest: &signaling.Rest{
 			Heals:   7,
 			Ring:    []signaling.Kept{{Seq: 40, Own: true, Room: "r", Frame: []byte{0x81, 0, 255}}, {Seq: 40, Room: "r", Frame: []byte("x")}},
