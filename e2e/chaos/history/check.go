@@ -370,6 +370,9 @@ func (k *checker) page(w *walker, e *Event) {
 	if s == nil || k.wiped(span{s.from, e.At}) {
 		return
 	}
+	if k.excused(span{e.At - e.Took, e.At}, func(f Fault) bool { return f.Wipes }) {
+		return // the nodes are putting it back, or are about to
+	}
 	holes := k.excused(span{s.from, e.At}, func(f Fault) bool { return f.Wipes }) // numbers are left out then
 	k.later = append(k.later, func() {
 		if e.At < over(k.rooms[e.Room]) { // the chat ends with the room
