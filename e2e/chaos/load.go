@@ -29,8 +29,6 @@ type size struct {
 	members int // of each
 }
 
-func (s size) people() int { return 2*s.pairs + 2*s.waiting + s.groups*s.members }
-
 // load is people who stay where they are while something happens to the service.
 type load struct {
 	*world

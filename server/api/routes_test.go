@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rondo-chat/rondo/accounts"
 	"github.com/rondo-chat/rondo/auth"
 	"github.com/rondo-chat/rondo/protocol"
 )
@@ -258,7 +257,7 @@ func TestErrorsConform(t *testing.T) {
 	b := newBench(t)
 	for _, e := range []error{
 		protocol.Errorf(protocol.CodeUnauthorized, "no"), protocol.Errorf(protocol.CodeForbidden, "no"), protocol.Errorf(protocol.CodeNotFound, "no"),
-		protocol.Errorf(protocol.CodeAlready, "no"), protocol.Errorf(protocol.CodeChanged, "no"), protocol.Errorf(accounts.CodeNeedsTOTP, "no"),
+		protocol.Errorf(protocol.CodeAlready, "no"), protocol.Errorf(protocol.CodeChanged, "no"), protocol.Errorf(protocol.CodeNeedsTOTP, "no"),
 		&protocol.Error{Code: protocol.CodeRateLimited, Msg: "no", Retry: 1500 * time.Millisecond}, protocol.Errorf(protocol.CodeUnavailable, "no"),
 		http.ErrBodyNotAllowed,
 	} {
