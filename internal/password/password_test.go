@@ -306,32 +306,46 @@ func FuzzAcceptable(f *testing.F) {
 	})
 }
 
-func BenchmarkArgon2Raw(b *testing.B) {
-	b.ReportAllocs()
-	salt := make([]byte, saltBytes)
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			argon2.IDKey([]byte("correct horse"), salt, 2, 19456, 1, keyBytes)
-		}
-	})
-}
-
-// BenchmarkQueue is many logins at once through the Hasher: eight callers for
-// each core, none refused.
+// BenchmarkQueue is logins at once through the Hasher, eight callers for each
+// core and none refused, in turns with the bare function on each core without a
+// queue. An operation is eight hashes for each core, on both sides.
 func BenchmarkQueue(b *testing.B) {
 	h, err := New(Config{Queue: 1000})
 	if err != nil {
 		b.Fatal(err)
 	}
+	const each = 8
+	cores := runtime.GOMAXPROCS(0)
+	salt := make([]byte, saltBytes)
 	b.ReportAllocs()
-	b.SetParallelism(8)
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
+	var bare, queued time.Duration
+	for b.Loop() {
+		bare += timed(cores, func() {
+			for range each {
+				argon2.IDKey([]byte("correct horse"), salt, 2, 19456, 1, keyBytes)
+			}
+		})
+		queued += timed(cores*each, func() {
 			if err := h.CheckNobody(context.Background(), "correct horse"); err != nil {
 				b.Error(err)
 			}
-		}
-	})
+		})
+	}
+	hashes := float64(b.N * cores * each)
+	b.ReportMetric(hashes/bare.Seconds(), "bare-hashes/s")
+	b.ReportMetric(hashes/queued.Seconds(), "queued-hashes/s")
+	b.ReportMetric(bare.Seconds()/queued.Seconds(), "queued/bare")
+}
+
+// timed runs f at once so often and returns how long that takes.
+func timed(n int, f func()) time.Duration {
+	began := time.Now()
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(f)
+	}
+	wg.Wait()
+	return time.Since(began)
 }
 
 func BenchmarkAcceptable(b *testing.B) {
