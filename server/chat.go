@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/rondo-chat/rondo/accounts"
 	"github.com/rondo-chat/rondo/chat"
 	"github.com/rondo-chat/rondo/internal/seeded"
 	"github.com/rondo-chat/rondo/internal/text"
@@ -104,7 +105,8 @@ func (s *Server) typing(_ context.Context, sess *signaling.Session, m *protocol.
 	return nil, nil
 }
 
-// userUpdate changes the session's name, here and in the room.
+// userUpdate changes the session's name, here and in the room; an account's in
+// the profile, and so for all of its sessions.
 func (s *Server) userUpdate(ctx context.Context, sess *signaling.Session, m *protocol.Message) (any, error) {
 	var in protocol.UserUpdate
 	if err := m.Unmarshal(&in); err != nil {
@@ -119,14 +121,13 @@ func (s *Server) userUpdate(ctx context.Context, sess *signaling.Session, m *pro
 	}
 	user := sess.User()
 	user.Name = name
-	sess.SetUser(user)
-	if st, _, ok := s.seats.of(sess.ID()); ok {
-		room, me, err := s.registry.Rename(ctx, st.room, sess.ID(), name)
-		if err != nil {
+	if s.people != nil && !user.Guest {
+		if _, err := s.people.accounts.UpdateProfile(ctx, user.ID, 0, accounts.Patch{Name: &name}); err != nil {
 			return nil, err
 		}
-		s.cast(room, castHead{Type: protocol.TypePeerUpdated, Class: signaling.MustDeliver, Except: st.me, Snapshot: &room},
-			protocol.PeerUpdated{Peer: peer(me)})
+	}
+	if err := s.rename(ctx, sess, user); err != nil {
+		return nil, err
 	}
 	return protocol.UserUpdated{User: user}, nil
 }

@@ -20,7 +20,6 @@ import (
 	"github.com/rondo-chat/rondo/auth"
 	"github.com/rondo-chat/rondo/bus"
 	"github.com/rondo-chat/rondo/chat"
-	"github.com/rondo-chat/rondo/internal/ratelimit"
 	"github.com/rondo-chat/rondo/matchmaking"
 	"github.com/rondo-chat/rondo/metrics"
 	"github.com/rondo-chat/rondo/protocol"
@@ -50,6 +49,10 @@ type Config struct {
 	CheckOrigin func(*http.Request) error
 	RemoteAddr  func(*http.Request) netip.Addr
 	Page        http.Handler // everything that is not the server's own route
+	// Secure reports whether a client came by https; nil: looks at the connection.
+	Secure func(*http.Request) bool
+
+	Accounts *Accounts // nil: there are guests only
 
 	Sessions signaling.Limits
 	// SessionStore lets a session go on at another node, also when its own died;
@@ -84,6 +87,7 @@ type Server struct {
 	passage  *passage
 	presence *presence
 	kept     *kept
+	people   *people // nil: there are guests only
 	noting   sync.Mutex
 	moves    sync.Map // protocol.SessionID → int: of sessions that came from another node
 	wishes   sync.Map // protocol.SessionID → wish
@@ -138,16 +142,24 @@ func (s *Server) build() (err error) {
 		return fmt.Errorf("matchmaking: %w", err)
 	}
 	s.pools = s.matcher.Pools()
+	if err := s.buildPeople(); err != nil {
+		return fmt.Errorf("accounts: %w", err)
+	}
+	var watcher signaling.Observer = observer{s}
+	var resume func(context.Context, *signaling.Session, signaling.Request, protocol.Resume) error
+	if s.people != nil {
+		watcher, resume = peopleObserver{observer{s}, s.people}, s.people.resume
+	}
 	var sessions signaling.Notifier
 	if s.cfg.SessionStore != nil {
 		sessions = notifier{s.bus, kindSession}
 	}
 	if s.hub, err = signaling.New(signaling.Config{
 		Node: s.node, Version: s.cfg.Version, Signer: s.cfg.Signer,
-		Identify: s.identify, Welcome: s.welcome, State: s.state,
+		Identify: s.identify, Resume: resume, Welcome: s.welcome, State: s.state,
 		ResumedICE: func(sess *signaling.Session) *protocol.ICE { return s.ice(sess.ID()) },
-		Handlers:   s.handlers(), Observer: observer{s},
-		CheckOrigin: s.cfg.CheckOrigin, RemoteAddr: s.cfg.RemoteAddr,
+		Handlers:   s.handlers(), Observer: watcher,
+		CheckOrigin: s.cfg.CheckOrigin, RemoteAddr: s.cfg.RemoteAddr, Secure: s.cfg.Secure,
 		Store: s.cfg.SessionStore, Notifier: sessions,
 		Limits: s.cfg.Sessions, Logger: s.log, LogAddresses: s.cfg.LogAddresses, Registerer: reg,
 	}); err != nil {
@@ -157,36 +169,15 @@ func (s *Server) build() (err error) {
 	return nil
 }
 
-// handlers is the table of docs/protocol.md, section 4.
-func (s *Server) handlers() map[protocol.Type]signaling.Handler {
-	rate := func(perSecond, burst float64) ratelimit.Rate {
-		return ratelimit.Rate{PerSecond: perSecond, Burst: burst}
-	}
-	match, room := rate(1, 5), rate(1, 5)
-	return map[protocol.Type]signaling.Handler{
-		protocol.TypeMatchFind:   {Rate: match, Group: "match", Serve: s.matchFind},
-		protocol.TypeMatchNext:   {Rate: match, Group: "match", Serve: s.matchNext},
-		protocol.TypeMatchCancel: {Rate: match, Group: "match", Serve: s.matchCancel},
-		protocol.TypeSignal:      {Rate: rate(50, 200), Serve: s.signal},
-		protocol.TypeRoomCreate:  {Rate: room, Group: "room", Serve: s.roomCreate},
-		protocol.TypeRoomJoin:    {Rate: room, Group: "room", Serve: s.roomJoin},
-		protocol.TypeRoomLeave:   {Rate: room, Group: "room", Serve: s.roomLeave},
-		protocol.TypeRoomInfo:    {Rate: room, Group: "room", Serve: s.roomInfo},
-		protocol.TypeChat:        {Rate: rate(3, 10), Serve: s.chatSend},
-		protocol.TypeChatHistory: {Rate: rate(5, 20), Serve: s.chatHistory},
-		protocol.TypeTyping:      {Rate: rate(2, 5), Serve: s.typing},
-		protocol.TypeBlock:       {Rate: rate(1, 5), Serve: s.block},
-		protocol.TypeUserUpdate:  {Rate: rate(0.2, 3), Serve: s.userUpdate},
-		protocol.TypeICE:         {Rate: rate(0.2, 5), Serve: s.iceHandler},
-		protocol.TypeStats:       {Rate: rate(1, 5), Serve: s.statsHandler},
-		protocol.TypeCallState:   {Rate: rate(2, 20), Serve: s.callState},
-	}
-}
-
 // Start makes the server receive from other nodes, match and sweep.
 func (s *Server) Start(ctx context.Context) error {
 	if err := s.bus.Start(ctx); err != nil {
 		return fmt.Errorf("bus: %w", err)
+	}
+	if s.people != nil {
+		if err := s.people.start(ctx); err != nil {
+			return fmt.Errorf("accounts: %w", err)
+		}
 	}
 	if err := s.registry.Start(ctx); err != nil {
 		return fmt.Errorf("rooms: %w", err)
@@ -209,6 +200,9 @@ func (s *Server) Close(ctx context.Context) error {
 	err := s.hub.Close()
 	err = errors.Join(err, s.matcher.Close(ctx))
 	s.registry.Close()
+	if s.people != nil {
+		s.people.close()
+	}
 	s.end()
 	s.work.Wait()
 	return errors.Join(err, s.bus.Close())

@@ -13,10 +13,21 @@ import (
 )
 
 // features are the parts of the protocol that this server offers.
-func features() []string { return []string{"match", "rooms", "chat", "turn"} }
+func (s *Server) features() []string {
+	list := []string{"match", "rooms", "chat", "turn"}
+	if s.people != nil {
+		list = append(list, "accounts")
+	}
+	return list
+}
 
-// identify makes a guest of whoever says hello.
-func (s *Server) identify(_ context.Context, _ signaling.Request, h protocol.Hello) (signaling.Identity, error) {
+// identify makes a guest of whoever says hello without an account.
+func (s *Server) identify(ctx context.Context, r signaling.Request, h protocol.Hello) (signaling.Identity, error) {
+	if s.people != nil {
+		if id, ok, err := s.people.identify(ctx, r, h); ok || err != nil {
+			return id, err
+		}
+	}
 	name, err := text.Name(h.Name)
 	if err != nil {
 		return signaling.Identity{}, err
@@ -29,10 +40,15 @@ func (s *Server) identify(_ context.Context, _ signaling.Request, h protocol.Hel
 	if err != nil { // none, expired, or of another service: a new guest
 		id = s.cfg.Guests.NewID()
 	}
-	return signaling.Identity{
-		User:       protocol.User{ID: id, Name: name, Guest: true},
-		GuestToken: s.cfg.Guests.Issue(id, now),
-	}, nil
+	keep := true
+	if s.people != nil && err == nil {
+		id, keep = s.people.guest(ctx, id)
+	}
+	who := signaling.Identity{User: protocol.User{ID: id, Name: name, Guest: true}}
+	if keep {
+		who.GuestToken = s.cfg.Guests.Issue(id, now)
+	}
+	return who, nil
 }
 
 // guestName is a friendly name for who gives none.
@@ -44,12 +60,12 @@ func guestName() string {
 
 // welcome adds to the welcome what signaling does not know.
 func (s *Server) welcome(_ context.Context, sess *signaling.Session, w *protocol.Welcome) {
-	w.Features, w.Pools, w.ICE = features(), s.pools, s.ice(sess.ID())
+	w.Features, w.Pools, w.ICE = s.features(), s.pools, s.ice(sess.ID())
 }
 
 // state is everything for a client that lost its memory.
 func (s *Server) state(ctx context.Context, sess *signaling.Session) *protocol.State {
-	st := &protocol.State{User: sess.User(), Limits: protocol.DefaultLimits(), Features: features(), Pools: s.pools}
+	st := &protocol.State{User: sess.User(), Limits: protocol.DefaultLimits(), Features: s.features(), Pools: s.pools}
 	if w, ok := s.matcher.Status(sess.ID()); ok {
 		st.Match = &w
 	}

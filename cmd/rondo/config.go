@@ -47,6 +47,12 @@ type config struct {
 	RedisPrefix string
 	Node        string
 
+	Accounts             bool
+	Database             string
+	DatabasePasswordFile string
+	DatabaseReplicas     stringList
+	Mail                 mailConfig
+
 	TURN turnConfig
 
 	Pools poolList
@@ -60,6 +66,16 @@ type config struct {
 	LogFormat    string
 	LogLevel     string
 	LogAddresses bool
+}
+
+// mailConfig is the part of config that says how mails leave.
+type mailConfig struct {
+	Server       string
+	Security     string
+	Username     string
+	PasswordFile string
+	CA           string
+	From         string
 }
 
 // turnConfig is the part of config that concerns STUN and TURN.
@@ -119,6 +135,17 @@ func (c *config) flags(out io.Writer) *flag.FlagSet {
 	fs.StringVar(&c.Redis, "redis", "", "`URL` of Redis: redis://, rediss://, redis+cluster://, redis+sentinel://; empty: one node on memory")
 	fs.StringVar(&c.RedisPrefix, "redis-prefix", "rondo:", "prefix of all Redis keys")
 	fs.StringVar(&c.Node, "node", "", "this node's `name`, unique in the service (default: random)")
+
+	fs.BoolVar(&c.Accounts, "accounts", true, "let people have accounts; false: guests only, and no database")
+	fs.StringVar(&c.Database, "database", "", "`URL` of the database: sqlite:FILE, postgres://…, mysql://… (default sqlite:<data>/rondo.db)")
+	fs.StringVar(&c.DatabasePasswordFile, "database-password-file", "", "`file` with the password for the database, instead of one in the URL")
+	fs.Var(&c.DatabaseReplicas, "database-replica", "comma-separated `URLs` of read replicas of the database")
+	fs.StringVar(&c.Mail.Server, "smtp", "", "mail server, `host` or host:port; empty: mails go to the log, which is for development")
+	fs.StringVar(&c.Mail.Security, "smtp-security", "", "starttls, tls or none (default starttls)")
+	fs.StringVar(&c.Mail.Username, "smtp-user", "", "`name` to log in with at the mail server")
+	fs.StringVar(&c.Mail.PasswordFile, "smtp-password-file", "", "`file` with the password for the mail server")
+	fs.StringVar(&c.Mail.CA, "smtp-ca", "", "`file` (PEM) with what the mail server's certificate is signed by (default: the system's)")
+	fs.StringVar(&c.Mail.From, "smtp-from", "", "sender's `address`: Rondo <rondo@example.org>")
 
 	fs.BoolVar(&c.TURN.Enabled, "turn", true, "run the embedded STUN/TURN server")
 	fs.Var(&c.TURN.Listen, "turn-listen", "comma-separated `addresses` for STUN and TURN on UDP and TCP (default :3478)")
@@ -287,6 +314,9 @@ func (c *config) validate() error {
 	}
 	if _, err := logLevel(c.LogLevel); err != nil {
 		return bad("log-level", "%q is none of debug, info, warn, error", c.LogLevel)
+	}
+	if err := c.validateAccounts(); err != nil {
+		return err
 	}
 	return c.Pools.validate()
 }

@@ -166,8 +166,14 @@ func (n *node) openDrivers(ctx context.Context, sc *server.Config) error {
 		sc.Queue, sc.Relations = matchmaking.NewMemoryQueue(), matchmaking.NewMemoryRelations()
 		sc.Rooms = rooms.NewMemory()
 		var err error
-		sc.Chat, err = chat.NewMemory(chat.Retention{})
-		return err
+		if sc.Chat, err = chat.NewMemory(chat.Retention{}); err != nil {
+			return err
+		}
+		limiter, err := n.openLimiter(nil)
+		if err != nil {
+			return err
+		}
+		return n.openAccounts(ctx, sc, limiter)
 	}
 	client, breaker, err := n.openRedis(ctx, n.cfg.Redis)
 	if err != nil {
@@ -177,6 +183,13 @@ func (n *node) openDrivers(ctx context.Context, sc *server.Config) error {
 		return err
 	}
 	n.health.AddCheck("redis", breaker.Ready)
+	limiter, err := n.openLimiter(client)
+	if err != nil {
+		return err
+	}
+	if err := n.openAccounts(ctx, sc, limiter); err != nil {
+		return err
+	}
 	return n.openRedisDrivers(client, sc)
 }
 
