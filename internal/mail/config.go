@@ -25,7 +25,7 @@ const (
 
 // Config says how mails are sent. Zero fields have the defaults given. The
 // program's flags for the first six: smtp, smtp-security, smtp-user,
-// smtp-password-file, smtp-ca (a file), mail-from.
+// smtp-password-file, smtp-ca (a file), smtp-from.
 type Config struct {
 	// Server is the mail server, host:port or host (port 587, 465 with TLS, 25 with
 	// Plain). Empty: mails are written to the log, codes included, which is for
