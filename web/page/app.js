@@ -1,4 +1,5 @@
 import { Rondo, RondoError } from '../sdk/rondo.js';
+import { AccountPart } from './account.js';
 import { CallView, sharedWords } from './callview.js';
 import { CheckView, devicesAllowed } from './check.js';
 import { DevicePanel } from './devices.js';
@@ -27,7 +28,11 @@ const returnPatience = 8000; // ms to find back after a reload
 /** The page: it holds the parts together and decides which view is shown. */
 class App {
   #prefs = loadPrefs();
-  #rondo = new Rondo({ name: this.#prefs.name || undefined });
+  #accounts = new AccountPart();
+  #rondo = new Rondo({
+    name: this.#accounts.account.known ? undefined : this.#prefs.name || undefined, // a user's is in the account
+    prepare: () => this.#accounts.account.fresh(),
+  });
   #media = new LocalMedia(() => this.#prefs);
   #save = () => savePrefs(this.#prefs);
   #landing = new Landing({ rondo: this.#rondo, prefs: this.#prefs, save: this.#save });
@@ -54,6 +59,7 @@ class App {
     this.#wireCall();
     this.#wireRondo();
     this.#wireKeys();
+    this.#accounts.attach(this.#rondo, { name: () => this.#prefs.name, changed: () => void this.#drawCounts() });
     addEventListener('popstate', () => this.#goHome());
     this.#begin();
   }
@@ -192,7 +198,8 @@ class App {
       if (status !== 'closed') return;
       this.#leaveView();
       showView('landing');
-      complain(closedWords(reason), reason);
+      if (reason === 'auth') void this.#loggedOut();
+      else complain(closedWords(reason), reason);
     });
     rondo.on('session', ({ reset }) => {
       this.#ready = true;
@@ -212,6 +219,11 @@ class App {
       complain(reason === 'replaced' ? 'You search in another tab now.' : errorWords(reason, 'The search ended without a match. Please start again.'), reason);
     });
     rondo.on('error', (err) => console.debug('rondo:', err.code, err.message));
+  }
+
+  /** The server let us go as somebody who may not be here any more. */
+  async #loggedOut() {
+    if (!(await this.#accounts.ended())) complain(closedWords('auth'), 'auth');
   }
 
   // ---- doing ----
@@ -262,7 +274,7 @@ class App {
   /** Tells the server our name if it is another than before. */
   async #sayName() {
     const name = this.#prefs.name;
-    if (!name || name === this.#rondo.user?.name) return;
+    if (!name || name === this.#rondo.user?.name || this.#rondo.user?.guest === false) return;
     try {
       await this.#rondo.rename(name);
     } catch (err) {
@@ -416,6 +428,7 @@ class App {
     showView('landing');
     this.#drawOtherTabs();
     void this.#drawCounts();
+    setTimeout(() => this.#accounts.idle(), 0); // after what is left now was told
   }
 
   /** The user went away from whatever was on, to the start or (by the browser's buttons) to a room's door. */
@@ -446,6 +459,7 @@ class App {
     const words = status === 'reconnecting' || (status === 'connecting' && retryMs > 0) ? 'Reconnecting …' : '';
     box.textContent = words;
     box.hidden = words === '';
+    if (reason === 'restart') return; // it begins anew as somebody else
     if (status === 'reconnecting') {
       const words = reconnectWords(currentView(), reason === 'offline' || navigator.onLine === false);
       if (words) say(words);

@@ -48,7 +48,7 @@ export class Landing {
       label: (code) => names(code),
       changed: (list) => this.#keep({ languages: list }),
     });
-    this.#fillLanguages(names);
+    fillLanguages($('languages', HTMLSelectElement), names, this.languages);
     this.#show();
     this.#wire();
   }
@@ -204,17 +204,21 @@ export class Landing {
     if (p.low) words.push('save data');
     $('options-chosen', HTMLElement).textContent = words.join(', ');
   }
+}
 
-  /** @param {(code: string) => string} names */
-  #fillLanguages(names) {
-    const codes = [...new Set([...commonLanguages, ...ownLanguages(navigator.languages), ...this.languages])];
-    const options = codes.map((code) => ({ code, name: names(code) })).sort((a, b) => a.name.localeCompare(b.name));
-    $('languages', HTMLSelectElement).append(...options.map(({ code, name }) => el('option', { value: code }, name)));
-  }
+/**
+ * @param {HTMLSelectElement} select
+ * @param {(code: string) => string} names
+ * @param {string[]} more than the common ones and the browser's
+ */
+export function fillLanguages(select, names, more) {
+  const codes = [...new Set([...commonLanguages, ...ownLanguages(navigator.languages), ...more])];
+  const options = codes.map((code) => ({ code, name: names(code) })).sort((a, b) => a.name.localeCompare(b.name));
+  select.append(...options.map(({ code, name }) => el('option', { value: code }, name)));
 }
 
 /** @returns {(code: string) => string} */
-function languageNames() {
+export function languageNames() {
   /** @type {Intl.DisplayNames | null} */
   let names = null;
   try {

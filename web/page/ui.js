@@ -94,6 +94,9 @@ let statusTimer = 0;
  * @param {{quiet?: boolean}} [options] quiet: not on screen, where it can be seen anyway
  */
 export function say(text, { quiet = false } = {}) {
+  // What lies under an open dialog is neither read out nor well seen.
+  const inside = document.querySelector('dialog[open] [data-status]');
+  if (inside) inside.textContent = text;
   const box = $('status', HTMLElement);
   box.textContent = text;
   box.classList.toggle('shown', !quiet && text !== '');
@@ -138,6 +141,7 @@ export function openDialog(dialog) {
       if (e.target === dialog) dialog.close();
     });
   }
+  for (const box of dialog.querySelectorAll('[data-status]')) box.textContent = '';
   dialog.showModal();
 }
 

@@ -184,3 +184,53 @@ export function reconnectWords(view, offline) {
   if (view === 'search') return offline ? `${start}. Your place is kept for a moment.` : `${start} … Your place is kept.`;
   return '';
 }
+
+/**
+ * What went wrong with an account.
+ *
+ * @param {any} err
+ */
+export function accountWords(err) {
+  switch (err?.code) {
+    case 'credentials':
+      return 'The name or the password is wrong.';
+    case 'needs_totp':
+      return 'Write the code of your authenticator app, or a recovery code.';
+    case 'code_invalid':
+      return 'That code is wrong or over. Look again, or ask for a new one.';
+    case 'taken':
+      return 'Somebody has that username. Choose another one.';
+    case 'changed':
+      return 'It was changed elsewhere meanwhile. This is how it is now.';
+    case 'rate_limited':
+      return `Too many tries. Please wait ${duration(err.retryMs || 1000)} and try again.`;
+    case 'unauthorized':
+      return 'You are logged out. Log in again.';
+    case 'forbidden':
+      return 'That is not allowed. The account may be disabled.';
+    case 'offline':
+      return 'The server cannot be reached. Please try again.';
+    case 'unavailable':
+      return 'That does not work at the moment. Please try again soon.';
+    case 'bad_request': {
+      const words = String(err.message).replace(/^[a-z_]+: ?/, '');
+      return words.charAt(0).toUpperCase() + words.slice(1) + (/[.!?]$/.test(words) ? '' : '.');
+    }
+    default:
+      return 'That did not work. Please try again.';
+  }
+}
+
+/**
+ * How long ago something was.
+ *
+ * @param {number} at Unix milliseconds
+ * @param {number} now
+ */
+export function ago(at, now) {
+  const minutes = Math.floor((now - at) / 60_000);
+  if (minutes < 2) return 'just now';
+  if (minutes < 60) return `${minutes} min ago`;
+  if (minutes < 48 * 60) return count(Math.floor(minutes / 60), 'hour', 'hours') + ' ago';
+  return count(Math.floor(minutes / 1440), 'day', 'days') + ' ago';
+}

@@ -25,6 +25,10 @@ export { RondoError } from './errors.js';
 export { Room } from './room.js';
 export { browserStorage, memoryStore } from './storage.js';
 
+/** @typedef {import('./account.js').AccountUser} AccountUser */
+/** @typedef {import('./account.js').Confirm} Confirm */
+/** @typedef {import('./account.js').Device} Device */
+/** @typedef {import('./account.js').Login} Login */
 /** @typedef {import('./types.js').Found} Found */
 /** @typedef {import('./types.js').Ice} Ice */
 /** @typedef {import('./types.js').Limits} Limits */
@@ -186,7 +190,7 @@ export class Rondo extends Emitter {
    * @returns {Promise<void>}
    */
   async authenticate(ticket) {
-    const d = await this.#connection.request('auth', { ticket });
+    const d = await this.#connection.request('auth', { auth: ticket });
     if (d.user) this.#setUser(d.user);
   }
 

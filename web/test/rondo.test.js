@@ -264,7 +264,7 @@ test('a guest becomes a user on the open socket', async () => {
   const done = rondo.authenticate('TICKET');
   await answer('auth', { user: { id: 'g_1', name: 'Ann B', guest: false } });
   await done;
-  assert.deepEqual(socket().last('auth').d, { ticket: 'TICKET' });
+  assert.deepEqual(socket().last('auth').d, { auth: 'TICKET' });
   assert.deepEqual([rondo.user?.name, rondo.user?.guest, seen, sockets.length], ['Ann B', false, ['Ann B'], 1]);
   assert.equal(rondo.guest, '');
   assert.equal(storage.local.get('rondo.guest wss://x/ws'), null, 'whoever comes after logging out is somebody else');

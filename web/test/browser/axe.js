@@ -8,8 +8,9 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { launch } from './chromium.js';
+import { fakeAPI } from './fake-api.js';
 
-const [base, folder] = process.argv.slice(2);
+const [base, folder, only] = process.argv.slice(2); // only: the name of one walk
 if (!base) throw new Error('usage: axe.js <url> [folder]');
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const pause = (ms) => new Promise((r) => setTimeout(r, ms));
@@ -29,7 +30,7 @@ async function look(page, view) {
   for (const v of found) complain(`${view}: ${v.id} (${v.help})\n    ${v.nodes.join('\n    ')}`);
   const wide = await page.eval(`document.documentElement.scrollWidth > innerWidth ? 'the page' : [...document.querySelectorAll('.view:not([hidden]) *')].filter((e) => e.checkVisibility() && !e.closest('.orbit, .tiles, .preview, .radar, svg, .hush, .label, .switch') && (e.getBoundingClientRect().right > innerWidth + 1 || e.getBoundingClientRect().left < -1)).map((e) => e.className || e.tagName).slice(0, 3).join(', ')`);
   if (wide) complain(`${view}: wider than the window: ${wide}`);
-  const small = await page.eval(`[...document.querySelectorAll('button, a[href], select, input, textarea, summary')].filter((e) => e.checkVisibility({ opacityProperty: true, visibilityProperty: true }) && !e.closest('.skip, .chips, .modes, .log') && !(e.matches('[type=checkbox], [type=radio]'))).filter((e) => { const r = e.getBoundingClientRect(); return r.width > 1 && (r.height < 43.5 || r.width < 43.5); }).map((e) => (e.id || e.className) + ' ' + Math.round(e.getBoundingClientRect().width) + 'x' + Math.round(e.getBoundingClientRect().height)).join(', ')`);
+  const small = await page.eval(`[...document.querySelectorAll('button, a[href], select, input, textarea, summary')].filter((e) => e.checkVisibility({ opacityProperty: true, visibilityProperty: true }) && !e.closest('.tips, .skip, .chips, .modes, .log') && !(e.matches('[type=checkbox], [type=radio]'))).filter((e) => { const r = e.getBoundingClientRect(); return r.width > 1 && (r.height < 43.5 || r.width < 43.5); }).map((e) => (e.id || e.className) + ' ' + Math.round(e.getBoundingClientRect().width) + 'x' + Math.round(e.getBoundingClientRect().height)).join(', ')`);
   if (small) complain(`${view}: smaller than 44 px: ${small}`);
   console.log(`looked at ${view}`);
 }
@@ -133,14 +134,93 @@ async function others(browser, title, size) {
   for (const page of [cy, di]) await browser.send('Target.disposeBrowserContext', { browserContextId: page.context });
 }
 
+/** Every dialog of an account. The server's part is played by the page's fetch. */
+async function accounts(browser, title, size) {
+  const ann = await person(browser, size, 'Ann', { checked: true, mode: 'text' });
+  await ann.until(`document.querySelector('#account-open').hidden`, 'no accounts, no button');
+  await ann.eval(`(async () => { window.rondo.authenticate = async () => {}; })()`);
+  await ann.eval(fakeAPI);
+  const title2 = (t) => ann.until(`document.querySelector('#sign-title').textContent === '${t}'`, t);
+  const submit = async (id) => ann.click(id);
+  await look(ann, `${title} landing accounts`);
+  await ann.click('account');
+  await look(ann, `${title} login`);
+  await ann.type('login-name', 'ann');
+  await ann.type('login-password', 'wrong');
+  await submit('login-submit');
+  await ann.until(`!document.querySelector('#login-error').hidden`, 'wrong');
+  await look(ann, `${title} login wrong`);
+  await ann.click('to-signup');
+  await title2('Create an account');
+  await look(ann, `${title} signup`);
+  await ann.type('signup-email', 'ann.of.green.gables@example.org');
+  await ann.type('signup-username', 'ann');
+  await ann.type('signup-password', 'correct horse battery');
+  await submit('signup-submit');
+  await title2('Look into your mail');
+  await look(ann, `${title} code`);
+  await ann.type('mail-code', '1234 5679');
+  await ann.until(`!document.querySelector('#code-error').hidden`, 'wrong code');
+  await look(ann, `${title} code wrong`);
+  await ann.eval(`document.querySelector('#mail-code').select()`);
+  await ann.type('mail-code', ' 1234-5678 ');
+  await ann.until(`document.documentElement.dataset.account === 'in'`, 'in');
+  await look(ann, `${title} landing in`);
+  await ann.click('account');
+  await look(ann, `${title} profile`);
+  await ann.click('tab-devices');
+  await ann.until(`document.querySelectorAll('[data-testid=device]').length === 2`, 'devices');
+  await look(ann, `${title} devices`);
+  await ann.click('device-rename');
+  await look(ann, `${title} device rename`);
+  await ann.key('Escape');
+  await ann.click('tab-security');
+  await look(ann, `${title} security`);
+  await ann.click('totp-on');
+  await look(ann, `${title} confirm`);
+  await ann.type('confirm-password', 'correct horse battery');
+  await ann.click('confirm-submit');
+  await ann.until(`document.querySelector('#totp-qr svg')`, 'qr');
+  await look(ann, `${title} totp`);
+  await ann.type('totp-code', '123456');
+  await ann.until(`document.querySelectorAll('#recovery-list li').length === 10`, 'recovery codes');
+  await look(ann, `${title} recovery`);
+  await ann.click('recovery-done');
+  await look(ann, `${title} security on`);
+  await ann.click('tab-data');
+  await look(ann, `${title} data`);
+  await ann.click('delete');
+  await look(ann, `${title} delete`);
+  await ann.key('Escape');
+  await ann.click('tab-profile');
+  await ann.click('logout');
+  await ann.until(`document.documentElement.dataset.account === 'out'`, 'out');
+  await ann.click('account');
+  await ann.type('login-name', 'ann');
+  await ann.type('login-password', 'correct horse battery');
+  await submit('login-submit');
+  await title2('One more step');
+  await look(ann, `${title} second`);
+  await ann.click('second-other');
+  await look(ann, `${title} second recovery`);
+  await ann.eval(`document.querySelector('#step-second [data-step=login]').click()`);
+  await ann.click('to-forgot');
+  await look(ann, `${title} forgot`);
+  await ann.type('forgot-email', 'ann@example.org');
+  await ann.click('forgot-submit');
+  await title2('Look into your mail');
+  await look(ann, `${title} reset`);
+  for (const e of ann.errors) complain(`${title}: ${e}`);
+  await browser.send('Target.disposeBrowserContext', { browserContextId: ann.context });
+}
+
 const sizes = { phone: { width: 390, height: 844, touch: true }, desktop: { width: 1280, height: 800 } };
 const browser = await launch();
 try {
   for (const [name, size] of Object.entries(sizes)) {
     for (const dark of [false, true]) {
       const title = `${name} ${dark ? 'dark' : 'light'}`;
-      await tour(browser, title, { ...size, dark });
-      await others(browser, title, { ...size, dark });
+      for (const walk of [tour, others, accounts]) if (!only || only === walk.name) await walk(browser, title, { ...size, dark });
     }
   }
 } catch (err) {

@@ -1,0 +1,364 @@
+import { Chips } from './chips.js';
+import { Mistake, ServerForm, checkPassword, digitsOf } from './form.js';
+import { fillLanguages, languageNames } from './landing.js';
+import { qrPicture } from './qr.js';
+import { $, copyText, el, openDialog, say } from './ui.js';
+import { accountWords, ago } from './words.js';
+
+/** @typedef {import('../sdk/rondo.js').Account} Account */
+/** @typedef {import('../sdk/rondo.js').Device} Device */
+/** @typedef {import('../sdk/rondo.js').Confirm} Confirm */
+
+const tabs = /** @type {const} */ (['profile', 'devices', 'security', 'data']);
+
+/**
+ * @typedef {object} Question what is asked before a step that matters
+ * @property {string} title
+ * @property {string} words
+ * @property {string} button
+ * @property {boolean} [danger] there is no way back
+ * @property {(confirm: Confirm) => Promise<unknown>} work
+ */
+
+/** The dialog of the own account: profile, devices, security, data. */
+export class AccountDialog {
+  #dialog = $('account-dialog', HTMLDialogElement);
+  #account;
+  #interests;
+  #languages;
+  /** @type {Question | null} */
+  #question = null;
+  #password;
+  #totp;
+  /** @type {string[]} */
+  #codes = [];
+
+  /** @param {Account} account */
+  constructor(account) {
+    this.#account = account;
+    const names = languageNames();
+    this.#interests = new Chips({ box: $('profile-interest-chips', HTMLElement), entry: $('profile-interests', HTMLInputElement), kind: 'interest', max: 10, changed: () => {} });
+    this.#languages = new Chips({ box: $('profile-language-chips', HTMLElement), entry: $('profile-languages', HTMLSelectElement), kind: 'own-language', max: 2, label: names, changed: () => {} });
+    fillLanguages($('profile-languages', HTMLSelectElement), names, []);
+    new ServerForm('profile-form', 'profile-error', () => this.#saveProfile());
+    this.#password = new ServerForm('password-form', 'password-error', () => this.#changePassword());
+    this.#totp = new ServerForm('totp-form', 'totp-error', () => this.#confirmTotp());
+    new ServerForm('confirm-form', 'confirm-error', () => this.#confirmed());
+    this.#wireTabs();
+    this.#wire();
+    account.on('user', (user) => {
+      if (!user) this.close();
+      else if (this.#dialog.open) this.#draw();
+    });
+  }
+
+  open() {
+    if (!this.#account.user) return;
+    $('account-error', HTMLElement).hidden = true;
+    this.#fill();
+    this.#draw();
+    this.#recovery([]);
+    this.#enrolling(false);
+    this.#show('profile');
+    openDialog(this.#dialog);
+    $('account-title', HTMLElement).focus();
+    // What another device changed meanwhile.
+    this.#account.me().then(
+      () => this.#fill(),
+      (err) => this.#failed(err),
+    );
+  }
+
+  close() {
+    $('confirm-dialog', HTMLDialogElement).close();
+    this.#dialog.close();
+  }
+
+  // ---- tabs ----
+
+  #wireTabs() {
+    for (const [i, name] of tabs.entries()) {
+      const tab = $(`tab-${name}`, HTMLButtonElement);
+      tab.addEventListener('click', () => this.#show(name));
+      tab.addEventListener('keydown', (e) => {
+        const to = { ArrowRight: i + 1, ArrowLeft: i - 1, Home: 0, End: tabs.length - 1 }[e.key];
+        if (to === undefined) return;
+        e.preventDefault();
+        const next = tabs[(to + tabs.length) % tabs.length];
+        this.#show(next);
+        $(`tab-${next}`, HTMLButtonElement).focus();
+      });
+    }
+  }
+
+  /** @param {typeof tabs[number]} which */
+  #show(which) {
+    for (const name of tabs) {
+      const tab = $(`tab-${name}`, HTMLButtonElement);
+      tab.setAttribute('aria-selected', String(name === which));
+      tab.tabIndex = name === which ? 0 : -1;
+      $(`panel-${name}`, HTMLElement).hidden = name !== which;
+    }
+    if (which === 'devices') void this.#listDevices();
+  }
+
+  // ---- wiring ----
+
+  #wire() {
+    const click = (/** @type {string} */ id, /** @type {() => unknown} */ run) => $(id, HTMLButtonElement).addEventListener('click', () => void run());
+    click('logout', () => this.#work(() => this.#account.logout()));
+    click('logout-all', () => this.#work(() => this.#account.logout({ all: true })));
+    click('export', () => this.#work(() => this.#export()));
+    click('totp-cancel', () => this.#enrolling(false));
+    click('recovery-done', () => this.#recovery([]));
+    click('recovery-copy', async () => say((await copyText(this.#codes.join('\n'))) ? 'Copied' : 'Copying did not work'));
+    click('recovery-save', () => saveFile('rondo-recovery-codes.txt', `${this.#codes.join('\n')}\n`, 'text/plain'));
+    click('totp-on', () =>
+      this.#ask({ title: 'Turn the second step on', words: 'You will need an authenticator app on your phone.', button: 'Go on', work: (c) => this.#enrol(c) }));
+    click('totp-off', () =>
+      this.#ask({ title: 'Turn the second step off?', words: 'The password alone will do to log in.', button: 'Turn off', work: (c) => this.#account.disableTotp(c) }));
+    click('totp-codes', () =>
+      this.#ask({ title: 'New recovery codes?', words: 'The old ones stop working.', button: 'Make new ones', work: async (c) => this.#recovery(await this.#account.newRecoveryCodes(c)) }));
+    click('deactivate', () =>
+      this.#ask({ title: 'Put the account to rest?', words: 'You are logged out on every device. The next login brings it back.', button: 'Put to rest', work: (c) => this.#account.deactivate(c) }));
+    click('delete', () =>
+      this.#ask({ title: 'Delete the account?', words: 'Your name, address, settings and devices are deleted, on the server and for good.', button: 'Delete for good', danger: true, work: (c) => this.#account.delete(c) }));
+    const code = $('totp-code', HTMLInputElement);
+    code.addEventListener('input', () => {
+      code.value = digitsOf(code.value, 6);
+      if (code.value.length === 6) $('totp-form', HTMLFormElement).requestSubmit();
+    });
+    $('confirm-dialog', HTMLDialogElement).addEventListener('close', () => {
+      for (const id of ['confirm-password', 'confirm-code']) $(id, HTMLInputElement).value = '';
+    });
+    this.#dialog.addEventListener('close', () => {
+      for (const id of ['password-now', 'password-code', 'password-new']) $(id, HTMLInputElement).value = '';
+      this.#recovery([]);
+      this.#enrolling(false);
+    });
+  }
+
+  /**
+   * Does what needs no form.
+   * @param {() => Promise<unknown>} work
+   */
+  async #work(work) {
+    try {
+      await work();
+    } catch (err) {
+      this.#failed(err);
+    }
+  }
+
+  /** @param {unknown} err */
+  #failed(err) {
+    const box = $('account-error', HTMLElement);
+    box.textContent = accountWords(err);
+    box.hidden = false;
+  }
+
+  // ---- profile ----
+
+  /** Puts the account's values into the fields. */
+  #fill() {
+    const user = this.#account.user;
+    if (!user) return;
+    $('profile-name', HTMLInputElement).value = user.name;
+    this.#interests.set(user.interests);
+    this.#languages.set(user.languages);
+  }
+
+  #draw() {
+    const user = this.#account.user;
+    if (!user) return;
+    $('account-title', HTMLElement).textContent = user.name;
+    $('account-email', HTMLElement).textContent = `${user.username}, ${user.email}`;
+    $('password-user', HTMLInputElement).value = user.username;
+    $('totp-words', HTMLElement).textContent = user.totp ? 'On. A password alone lets nobody in.' : 'Off. With an authenticator app, a stolen password is not enough.';
+    $('totp-on', HTMLElement).hidden = user.totp;
+    $('totp-off', HTMLElement).hidden = $('totp-codes', HTMLElement).hidden = !user.totp;
+    $('password-code-field', HTMLElement).hidden = !user.totp;
+  }
+
+  async #saveProfile() {
+    this.#interests.commit();
+    const name = $('profile-name', HTMLInputElement).value.trim();
+    if (!name) throw new Mistake('name', 'Others need something to call you.');
+    try {
+      await this.#account.update({ name, interests: this.#interests.list, languages: this.#languages.list });
+    } catch (err) {
+      if (/** @type {any} */ (err).code === 'changed') {
+        await this.#account.me();
+        this.#fill();
+      }
+      throw err;
+    }
+    this.#fill();
+    say('Saved');
+  }
+
+  // ---- devices ----
+
+  async #listDevices() {
+    await this.#work(async () => {
+      const list = await this.#account.devices();
+      $('device-list', HTMLElement).replaceChildren(...list.map((d) => this.#device(d)));
+    });
+  }
+
+  /** @param {Device} d */
+  #device(d) {
+    const rename = el('button', { type: 'button', class: 'quiet', 'data-testid': 'device-rename', 'aria-label': `Rename ${d.name}` }, 'Rename');
+    const revoke = el('button', { type: 'button', class: 'secondary', 'data-testid': 'device-revoke', 'aria-label': `Log ${d.name} out` }, 'Log out');
+    const where = el('p', { class: 'sub' }, d.current ? el('span', { class: 'here' }, 'This device') : `Seen ${ago(d.last_seen_at, Date.now())}`, d.address ? `, ${d.address}` : '');
+    const item = el('li', { 'data-testid': 'device', 'data-id': d.id, 'data-current': d.current }, el('div', {}, el('b', { title: d.user_agent }, d.name), where), el('div', { class: 'row' }, rename, d.current ? '' : revoke));
+    rename.addEventListener('click', () => this.#rename(item, d));
+    revoke.addEventListener('click', () => void this.#work(async () => {
+      await this.#account.revokeDevice(d.id);
+      const next = item.nextElementSibling ?? item.previousElementSibling;
+      item.remove();
+      /** @type {HTMLElement | null | undefined} */ (next?.querySelector('button'))?.focus();
+      say(`${d.name} is logged out`);
+    }));
+    return item;
+  }
+
+  /**
+   * @param {HTMLLIElement} item
+   * @param {Device} d
+   */
+  #rename(item, d) {
+    const input = el('input', { type: 'text', maxlength: '80', 'aria-label': 'Name of the device', 'data-testid': 'device-name', value: d.name });
+    const form = el('form', {}, el('div', { class: 'row' }, input, el('button', { type: 'submit', class: 'primary', 'data-testid': 'device-save' }, 'Save')));
+    const back = (/** @type {Device} */ now) => {
+      const fresh = this.#device(now);
+      item.replaceWith(fresh);
+      /** @type {HTMLElement | null} */ (fresh.querySelector('button'))?.focus();
+    };
+    form.addEventListener('submit', (e) => {
+      e.preventDefault();
+      const name = input.value.trim();
+      if (!name || name === d.name) back(d);
+      else void this.#work(async () => back(await this.#account.renameDevice(d.id, name)));
+    });
+    form.addEventListener('keydown', (e) => {
+      if (e.key !== 'Escape') return;
+      e.preventDefault(); // the dialog stays
+      e.stopPropagation();
+      back(d);
+    });
+    item.replaceChildren(form);
+    input.focus();
+    input.select();
+  }
+
+  // ---- security ----
+
+  async #changePassword() {
+    const current = $('password-now', HTMLInputElement).value;
+    const password = $('password-new', HTMLInputElement).value;
+    const code = $('password-code', HTMLInputElement).value.trim();
+    if (!current) throw new Mistake('current', 'Write the password that you have now.');
+    checkPassword(password);
+    await this.#account.changePassword({ current, password, ...(code ? { code } : {}) });
+    $('password-form', HTMLFormElement).reset();
+    this.#password.calm();
+    this.#draw();
+    say('Your password is changed');
+  }
+
+  /** @param {Confirm} confirm */
+  async #enrol(confirm) {
+    const { secret, url } = await this.#account.enrolTotp(confirm);
+    if (!url.startsWith('otpauth://')) throw new Error('no otpauth address');
+    $('totp-secret', HTMLElement).textContent = secret.replace(/(.{4})(?=.)/g, '$1 ');
+    $('totp-link', HTMLAnchorElement).href = url;
+    $('totp-qr', HTMLElement).replaceChildren(qrPicture(url, 'QR code for the authenticator app'));
+    this.#enrolling(true);
+    $('totp-code', HTMLInputElement).focus();
+  }
+
+  /** @param {boolean} on */
+  #enrolling(on) {
+    $('totp-form', HTMLElement).hidden = !on;
+    $('totp-buttons', HTMLElement).hidden = on;
+    $('password-part', HTMLElement).hidden = on;
+    if (on) return;
+    $('totp-code', HTMLInputElement).value = '';
+    $('totp-secret', HTMLElement).textContent = '';
+    $('totp-qr', HTMLElement).replaceChildren();
+    $('totp-link', HTMLAnchorElement).removeAttribute('href');
+    this.#totp.calm();
+  }
+
+  async #confirmTotp() {
+    const code = digitsOf($('totp-code', HTMLInputElement).value, 6);
+    if (code.length !== 6) throw new Mistake('code', 'The code has 6 digits.');
+    const codes = await this.#account.confirmTotp(code);
+    this.#enrolling(false);
+    this.#recovery(codes);
+    say('The second step is on');
+  }
+
+  /** @param {string[]} codes to show; none: they were kept */
+  #recovery(codes) {
+    this.#codes = codes;
+    const shown = codes.length > 0;
+    $('recovery', HTMLElement).hidden = !shown;
+    $('totp-buttons', HTMLElement).hidden = shown;
+    $('password-part', HTMLElement).hidden = shown;
+    $('recovery-list', HTMLElement).replaceChildren(...codes.map((c) => el('li', {}, el('code', {}, c))));
+    if (shown) $('recovery-save', HTMLElement).focus();
+  }
+
+  // ---- data ----
+
+  async #export() {
+    saveFile('rondo-export.json', JSON.stringify(await this.#account.export(), null, 2), 'application/json');
+    say('Saved');
+  }
+
+  // ---- asking for the password again ----
+
+  /** @param {Question} q */
+  #ask(q) {
+    this.#question = q;
+    const totp = this.#account.user?.totp === true;
+    $('confirm-title', HTMLElement).textContent = q.title;
+    $('confirm-words', HTMLElement).textContent = q.words;
+    const button = $('confirm-submit', HTMLButtonElement);
+    button.textContent = q.button;
+    button.className = q.danger ? 'danger' : 'primary';
+    $('confirm-code-field', HTMLElement).hidden = !totp;
+    $('confirm-sure-field', HTMLElement).hidden = !q.danger;
+    $('confirm-sure', HTMLInputElement).checked = false;
+    $('confirm-error', HTMLElement).hidden = true;
+    openDialog($('confirm-dialog', HTMLDialogElement));
+    $('confirm-password', HTMLInputElement).focus();
+  }
+
+  async #confirmed() {
+    const q = this.#question;
+    if (!q) return;
+    const password = $('confirm-password', HTMLInputElement).value;
+    const code = $('confirm-code', HTMLInputElement).value.trim();
+    if (!password) throw new Mistake('password', 'Write your password.');
+    if (q.danger && !$('confirm-sure', HTMLInputElement).checked) throw new Mistake('', 'Say first that you know there is no way back.');
+    await q.work({ password, ...(code ? { code } : {}) });
+    $('confirm-dialog', HTMLDialogElement).close();
+    // Closing gives the focus back to the button that asked, which may be gone.
+    if (!$('totp-form', HTMLElement).hidden) $('totp-code', HTMLInputElement).focus();
+    else if (!$('recovery', HTMLElement).hidden) $('recovery-save', HTMLElement).focus();
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {string} text
+ * @param {string} type
+ */
+function saveFile(name, text, type) {
+  const url = URL.createObjectURL(new Blob([text], { type }));
+  el('a', { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
