@@ -44,7 +44,10 @@ type node struct {
 }
 
 // nodes makes the servers of a cluster.
-func nodes(t *testing.T, n int) (all []*node) {
+func nodes(t *testing.T, n int) []*node { return nodesWith(t, n, nil) }
+
+// nodesWith makes servers whose settings change has a say in.
+func nodesWith(t *testing.T, n int, change func(i int, cfg *server.Config)) (all []*node) {
 	t.Helper()
 	signer, err := auth.NewSigner([]byte(strings.Repeat("k", 32)))
 	if err != nil {
@@ -60,11 +63,15 @@ func nodes(t *testing.T, n int) (all []*node) {
 	sessions := signaling.NewMemoryStore()
 	for i := range n {
 		dead := &atomic.Bool{}
-		s, err := server.New(server.Config{
+		cfg := server.Config{
 			Version: "test", Bus: mortalBus{net.Join(protocol.NodeID(fmt.Sprintf("n%d", i+1))), dead}, Signer: signer, Guests: auth.NewGuests(signer, time.Hour),
 			Queue: queue, Relations: relations, Rooms: mortalRooms{roomStore, dead}, SessionStore: mortalSessions{sessions, dead}, Chat: chatStore,
 			Health: metrics.NewHealth(metrics.HealthConfig{}), Sessions: signaling.Limits{PerAddress: -1, Upgrades: ratelimit.Rate{PerSecond: -1}},
-		})
+		}
+		if change != nil {
+			change(i, &cfg)
+		}
+		s, err := server.New(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
