@@ -6,17 +6,24 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rondo-chat/rondo/auth"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
-// List returns a page of users, for administrators. Errors: bad_request (Page.After is nobody).
+// maxSearch bounds Page.Search in bytes: the length of the longest address.
+const maxSearch = 254
+
+// List returns a page of users, for administrators. Errors: bad_request (Page.After is nobody, Page.Search is no text).
 func (a *Accounts) List(ctx context.Context, p Page) ([]User, error) {
 	if p.Limit <= 0 {
 		p.Limit = 50
 	}
 	p.Limit = min(p.Limit, 200)
+	if len(p.Search) > maxSearch || !utf8.ValidString(p.Search) || strings.ContainsRune(p.Search, 0) {
+		return nil, protocol.Errorf(protocol.CodeBadRequest, "query: text of at most %d bytes", maxSearch)
+	}
 	p.Search = strings.ToLower(p.Search)
 	users := []User{}
 	err := a.cfg.Store.Read(ctx, "users", func(r Reader) error {

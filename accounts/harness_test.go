@@ -2,9 +2,12 @@ package accounts_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -84,6 +87,12 @@ func newHouse(t testing.TB, url string, change func(*accounts.Config)) *house {
 		Issue: func(u accounts.User, session string) (string, time.Time, error) {
 			return "access of " + session, h.now().Add(10 * time.Minute), nil
 		},
+		Acceptable: func(pw string, hints ...string) *protocol.Error {
+			if len(pw) < 8 || slices.Contains(hints, pw) {
+				return protocol.Errorf(protocol.CodeBadRequest, "the password is bad")
+			}
+			return nil
+		},
 		OnRevoked: func(_ context.Context, sessions []string) {
 			for _, s := range sessions {
 				h.revoked.Store(s, true)
@@ -132,7 +141,9 @@ func (h *house) post() []mail.Message {
 	for _, r := range rows {
 		if !h.sent[r.ID] {
 			h.sent[r.ID] = true
-			list = append(list, h.mails[r.ID])
+			if m := h.mails[r.ID]; !m.Decoy {
+				list = append(list, m)
+			}
 		}
 	}
 	return list
@@ -153,12 +164,12 @@ type plainPasswords struct{ hashes, checks atomic.Int64 }
 
 func (p *plainPasswords) Hash(_ context.Context, pw string) (string, error) {
 	p.hashes.Add(1)
-	return "plain:" + reverse(pw), nil
+	return hashed(pw), nil
 }
 
 func (p *plainPasswords) Check(_ context.Context, phc, pw string) (bool, bool, error) {
 	p.checks.Add(1)
-	return phc == "plain:"+reverse(pw), false, nil
+	return phc == hashed(pw), false, nil
 }
 
 func (p *plainPasswords) CheckNobody(context.Context, string) error {
@@ -166,12 +177,9 @@ func (p *plainPasswords) CheckNobody(context.Context, string) error {
 	return nil
 }
 
-func reverse(s string) string {
-	b := []byte(s)
-	for i, j := 0, len(b)-1; i < j; i, j = i+1, j-1 {
-		b[i], b[j] = b[j], b[i]
-	}
-	return strings.ToUpper(string(b))
+func hashed(pw string) string {
+	sum := sha256.Sum256([]byte(pw))
+	return "plain:" + hex.EncodeToString(sum[:])
 }
 
 // device is a device of the network.

@@ -146,20 +146,10 @@ func (a *Accounts) Forgot(ctx context.Context, email string, d Device) (Pending,
 // resetSubject names an address among the codes without naming it.
 func (a *Accounts) resetSubject(email string) string { return a.mac("reset", email) }
 
-// sendReset mails the code. For nobody the mail is written, and taken out of the outbox again.
+// sendReset mails the code; to nobody a decoy.
 func (a *Accounts) sendReset(tx Tx, u UserRow, code string, now time.Time) error {
-	row, err := a.cfg.Mail.Seal(mail.Message{To: u.Email, Name: u.Name, Language: u.Language, Template: mail.Reset,
+	return a.mail(tx, mail.Message{To: u.Email, Name: u.Name, Language: u.Language, Template: mail.Reset, Decoy: u.ID == "",
 		Data: mail.Data{Code: code, Minutes: int(a.cfg.Limits.CodeTTL / time.Minute)}}, now)
-	if err != nil {
-		return err
-	}
-	if err := tx.Enqueue(row); err != nil {
-		return err
-	}
-	if u.ID == "" {
-		return tx.Unqueue(row.ID)
-	}
-	return tx.Unqueue("none")
 }
 
 // Reset sets a new password with the code of Forgot and ends all sessions. A second factor

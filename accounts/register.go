@@ -143,7 +143,7 @@ func (a *Accounts) sendVerify(tx Tx, g RegistrationRow, code string, now time.Ti
 		return err
 	}
 	if found {
-		m.To, m.Name, m.Language, m.Template, m.Data = u.Email, u.Name, u.Language, mail.AlreadyRegistered, mail.Data{}
+		m.To, m.Name, m.Language, m.Template, m.Data = u.Email, u.Name, u.Language, mail.AlreadyRegistered, mail.Data{Username: u.Username}
 	}
 	if err := a.putCode(tx, PurposeVerify, g.ID, code, now); err != nil {
 		return err

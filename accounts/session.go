@@ -22,12 +22,13 @@ type opened struct {
 func (a *Accounts) open(tx Tx, u UserRow, d Device, now time.Time) (*opened, error) {
 	d = named(d)
 	o := &opened{user: u, device: d.ID, token: newRefreshToken()}
-	device, err := a.seen(tx, u, d, now)
+	device, evicted, err := a.seen(tx, u, d, now)
 	if err != nil {
 		return nil, err
 	}
 	o.isNew = device.Created.Equal(now)
-	if o.ended, err = a.endSessions(tx, u.ID, now, func(s SessionRow) bool { return s.Device == device.ID }); err != nil {
+	o.ended, err = a.endSessions(tx, u.ID, now, func(s SessionRow) bool { return s.Device == device.ID || slices.Contains(evicted, s.Device) })
+	if err != nil {
 		return nil, err
 	}
 	o.session = SessionRow{ID: newID(now), User: u.ID, Device: device.ID, Family: o.token.family(), Created: now}
@@ -51,17 +52,17 @@ func (a *Accounts) renew(tx Tx, o *opened, now time.Time) error {
 }
 
 // seen notes that the user is at the device. A device that is new is one that
-// was Created now.
-func (a *Accounts) seen(tx Tx, u UserRow, d Device, now time.Time) (DeviceRow, error) {
-	device, err := tx.DeviceBySecret(u.ID, a.deviceSecret(d))
+// was Created now; for it others may have been evicted.
+func (a *Accounts) seen(tx Tx, u UserRow, d Device, now time.Time) (device DeviceRow, evicted []string, err error) {
+	device, err = tx.DeviceBySecret(u.ID, a.deviceSecret(d))
 	found, err := exists(err)
 	if err != nil {
-		return device, err
+		return device, nil, err
 	}
 	if !found {
 		device = DeviceRow{ID: newID(now), User: u.ID, Secret: a.deviceSecret(d)}
-		if err := a.evict(tx, u, now); err != nil {
-			return device, err
+		if evicted, err = a.evict(tx, u); err != nil {
+			return device, nil, err
 		}
 	}
 	if !device.Active {
@@ -72,12 +73,12 @@ func (a *Accounts) seen(tx Tx, u UserRow, d Device, now time.Time) (DeviceRow, e
 	}
 	device.UserAgent, device.Addr, device.LastSeen, device.Active = cleanUserAgent(d.UserAgent), short(d.Addr), now, true
 	if err := tx.PutDevice(device); err != nil {
-		return device, err
+		return device, nil, err
 	}
 	if device.Created.Equal(now) && !u.Created.Equal(now) {
-		return device, a.announce(tx, u, device, now)
+		err = a.announce(tx, u, device, now)
 	}
-	return device, nil
+	return device, evicted, err
 }
 
 // announce tells the user of a device that was not seen before.
@@ -89,22 +90,21 @@ func (a *Accounts) announce(tx Tx, u UserRow, d DeviceRow, now time.Time) error 
 		Data: mail.Data{Device: describe(d), Place: d.Addr, At: now}}, now)
 }
 
-// evict makes room for one more device: those longest unseen go.
-func (a *Accounts) evict(tx Tx, u UserRow, now time.Time) error {
+// evict makes room for one more device and returns those that went: the longest unseen.
+func (a *Accounts) evict(tx Tx, u UserRow) ([]string, error) {
 	devices, err := tx.Devices(u.ID)
 	if err != nil || len(devices) < a.cfg.Limits.Devices {
-		return err
+		return nil, err
 	}
 	slices.SortFunc(devices, func(x, y DeviceRow) int { return y.LastSeen.Compare(x.LastSeen) })
+	var evicted []string
 	for _, d := range devices[a.cfg.Limits.Devices-1:] {
-		if _, err := a.endSessions(tx, u.ID, now, func(s SessionRow) bool { return s.Device == d.ID }); err != nil {
-			return err
-		}
+		evicted = append(evicted, d.ID)
 		if err := tx.DeleteDevice(d.ID); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return evicted, nil
 }
 
 // endSessions ends those of the user's sessions that which names, and returns them.

@@ -111,8 +111,6 @@ type Tx interface {
 
 	// Enqueue puts a mail into the outbox, unless one with its Key is there.
 	Enqueue(mail.Row) error
-	// Unqueue takes a mail out again.
-	Unqueue(id string) error
 	Log(AuditRow) error
 	// Sweep deletes what is over at now: registrations, codes, sessions, revocations, saved answers; and
 	// lines of the audit log from before the other time.

@@ -13,9 +13,6 @@ var _ mail.Store = (*Store)(nil)
 // Enqueue implements accounts.Tx.
 func (t *txn) Enqueue(r mail.Row) error { return enqueue(t.tx, r) }
 
-// Unqueue implements accounts.Tx.
-func (t *txn) Unqueue(id string) error { return t.exec("DELETE FROM mail_outbox WHERE id = ?", id) }
-
 func enqueue(tx *database.Tx, r mail.Row) error {
 	_, err := tx.InsertNew("mail_outbox",
 		[]string{"id", "cause", "template", "body", "created_at", "due_at", "expires_at", "attempts", "lease", "died_at", "reason"},
