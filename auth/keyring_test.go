@@ -209,6 +209,26 @@ func TestManyNodesStart(t *testing.T) {
 	})
 }
 
+// TestEndedKey: what is signed with a key after it ended, by whoever has it, is
+// refused also by a node that cannot read the store.
+func TestEndedKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &counted{}
+		tokens := newTokens(t, store, AlgEdDSA)
+		first := tokens.cfg.Keyring.keys.Load().keys[0]
+		if err := tokens.cfg.Keyring.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		store.fails.Store(true)
+		time.Sleep(2*DefaultKeyPoll + DefaultKeyKeep - time.Second)
+		f := &forge{t: t, tokens: tokens, key: first, now: time.Now()}
+		mustVerify(t, tokens, f.signed(f.claims(nil)), "before it ends")
+		time.Sleep(time.Second)
+		f.now = time.Now()
+		f.refused("after it ended", f.signed(f.claims(nil)))
+	})
+}
+
 // counted counts the reads of a KeyStore, which may fail.
 type counted struct {
 	MemoryKeys

@@ -15,20 +15,22 @@ const (
 	DefaultRevocationPoll = time.Second
 
 	revocationPage    = 500
-	revocationOverlap = 10 * time.Second
+	revocationOverlap = clockSkew
 	maxRevocation     = 24 * time.Hour
 	maxRevocationWire = 1 << 10
 )
 
 // Revocation says that a session's access tokens are refused.
 type Revocation struct {
-	Sequence int64     // of its row; greater for later ones, but rows may appear up to some seconds out of order
+	Sequence int64     // of its row, positive; greater for later ones, give or take a minute: see RevocationSource
 	Session  string    // 1 to 64 bytes
 	Until    time.Time // when the last of its access tokens has expired
 }
 
 // RevocationSource is where all revocations can be read: those that were told
-// over the bus while a node was away too.
+// over the bus while a node was away too. Its sequence may be the time by the
+// clock of the node that writes, and transactions may commit in another order: a
+// row that is up to a minute behind others is found as soon as it is there.
 type RevocationSource interface {
 	// Revocations returns at most limit revocations whose Sequence is greater than
 	// after, in the order of their sequence. Those whose Until has passed may be
@@ -174,8 +176,8 @@ func (r *Revocations) pruneLocked(now time.Time) {
 	}
 }
 
-// follow reads again, each time, what came in the last seconds: a transaction
-// that took its sequence early may commit late.
+// follow reads again, each time, what came in the last minute or two: a row's
+// sequence may be behind others that were there before.
 func (r *Revocations) follow(ctx context.Context, last int64) {
 	tick := time.NewTicker(r.cfg.Poll)
 	defer tick.Stop()

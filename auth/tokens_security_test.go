@@ -349,6 +349,12 @@ func TestOneSpelling(t *testing.T) {
 			}
 		}
 		parts := strings.Split(good, ".")
+		const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+		for _, c := range alphabet { // the last character has bits to spare
+			if changed := good[:len(good)-1] + string(c); changed != good {
+				f.refused("at the end: "+string(c), changed)
+			}
+		}
 		for _, raw := range []string{
 			good + ".", "." + good, good + "=", good + "\n", good + "\r", good[:len(good)-9] + "\n" + good[len(good)-9:], " " + good, "Bearer " + good, good + good, strings.Join(parts, ".."), parts[0] + "." + parts[1] + ".." + parts[2],
 			parts[1] + "." + parts[0] + "." + parts[2], strings.ToLower(good), "", ".", "..", "...", parts[0], parts[0] + "..", parts[0] + "." + parts[1] + "." + parts[2] + "." + parts[2],

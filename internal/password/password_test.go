@@ -245,7 +245,7 @@ func TestAcceptable(t *testing.T) {
 		"", "kP9#vL2", "password", "Password1", "P@ssw0rd", "p@$$w0rd!", "passw0rd123", "password1234", "12345678", "123456789", "1234567890", "87654321",
 		"11111111", "qwertyuiop", "qwerty123", "Qwerty123!", "1q2w3e4r", "1q2w3e4r5t", "1qaz2wsx", "!QAZ2wsx", "qazwsxedc", "zaq12wsx", "asdfghjkl", "asdf1234", "zxcvbnm1",
 		"iloveyou", "ILoveYou2!", "iloveyou123", "sunshine", "Sunshine1", "princess", "princess1", "football", "Football99", "baseball1", "trustno1", "superman", "batman123",
-		"Summer2024", "Summer2024!", "Winter2023!!", "Januar2025", "Sommer2026", "welcome1", "Welcome123", "letmein1", "admin123", "administrator", "changeme", "changeme1!",
+		"Summer2024", "Summer2024!", "Winter2023!!", "Januar2025", "Sommer2026", "welcome1", "Welcome123", "We1come!", "1iverpoo1!", "W1nter2024", "letmein1", "admin123", "administrator", "changeme", "changeme1!",
 		"abcd1234", "abc12345", "a1b2c3d4", "aaaaaaaa", "abababab", "abcabcabc", "xk3xk3xk3xk3", "passwordpassword", "Liverpool1", "Chelsea2012", "michael1", "jennifer", "jessica1",
 		"monkey123", "dragon12", "hellokitty", "pokemon1", "starwars", "computer", "internet", "whatever", "Passwort1", "schatzi123", "motdepasse", "contraseña", "contrasena1",
 		"19841984", "01012000", "24121990", "147258369", "159753159753", "00000000", "99999999", "correcthorsebatterystaple",
