@@ -323,9 +323,10 @@ func TestNobodyIsEnumerated(t *testing.T) {
 					t.Fatalf("unknown: %s\nknown:   %s", a, b)
 				}
 			}
-			unknown, have := median(times[0]), median(times[1])
+			// The fastest of each: a busy machine makes answers slower, never faster.
+			unknown, have := slices.Min(times[0]), slices.Min(times[1])
 			t.Logf("unknown %v, known %v", unknown, have)
-			if d := (unknown - have).Abs(); d > 25*time.Millisecond && d > max(unknown, have)*2/5 {
+			if d := (unknown - have).Abs(); d > 10*time.Millisecond && d > max(unknown, have)*2/5 {
 				t.Errorf("unknown takes %v, known %v: %v\n%v", unknown, have, times[0], times[1])
 			}
 		})
@@ -352,9 +353,4 @@ func outside(s said) string {
 		body[k] = v
 	}
 	return fmt.Sprint(s.status, header, cookies, body)
-}
-
-func median(d []time.Duration) time.Duration {
-	d = slices.Sorted(slices.Values(d))
-	return d[len(d)/2]
 }
