@@ -73,8 +73,9 @@ export class AccountPart {
   async ended() {
     const { account } = this;
     if (!account.known && this.#rondo?.user?.guest !== false) return false;
+    await account.leaving;
     try {
-      await account.renew();
+      if (account.known) await account.renew();
     } catch (err) {
       if (/** @type {any} */ (err).code !== 'unauthorized') return false;
       complain('You were logged out on this device.', 'auth');

@@ -69,6 +69,8 @@ const timeout = 15_000; // ms for an answer
 export class Account extends Emitter {
   /** Who is logged in; null: nobody, or not known yet. @type {AccountUser | null} */
   user = null;
+  /** Settles when logging out, under way now, is done: the server ends the connection before it answers. @type {Promise<void> | null} */
+  leaving = null;
 
   #base;
   #store;
@@ -131,10 +133,8 @@ export class Account extends Emitter {
   }
 
   /** @param {{all?: boolean}} [options] all: on every device */
-  async logout({ all = false } = {}) {
-    if (all) await this.#own('POST', '/auth/logout', { body: { all } });
-    else await this.#ask('POST', '/auth/logout', { body: {} });
-    this.forget();
+  logout({ all = false } = {}) {
+    return this.#leave(all ? this.#own('POST', '/auth/logout', { body: { all } }) : this.#ask('POST', '/auth/logout', { body: {} }));
   }
 
   /** @param {string} email @returns {Promise<Pending>} */
@@ -259,18 +259,31 @@ export class Account extends Emitter {
   }
 
   /** @param {Confirm} confirm */
-  async deactivate(confirm) {
-    await this.#own('POST', '/me/deactivate', { body: confirm });
-    this.forget();
+  deactivate(confirm) {
+    return this.#leave(this.#own('POST', '/me/deactivate', { body: confirm }));
   }
 
   /** @param {Confirm} confirm there is no way back */
-  async delete(confirm) {
-    await this.#own('DELETE', '/me', { body: confirm });
-    this.forget();
+  delete(confirm) {
+    return this.#leave(this.#own('DELETE', '/me', { body: confirm }));
   }
 
   // ---- inside ----
+
+  /**
+   * @param {Promise<unknown>} work that ends the session
+   * @returns {Promise<void>}
+   */
+  async #leave(work) {
+    const done = work.then(() => this.forget());
+    const settled = done.catch(() => {});
+    this.leaving = settled;
+    try {
+      await done;
+    } finally {
+      if (this.leaving === settled) this.leaving = null;
+    }
+  }
 
   /**
    * A request of who is logged in: with tokens that are over it is asked once

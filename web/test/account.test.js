@@ -152,6 +152,18 @@ test('account: a session that ended is forgotten', async () => {
   assert.deepEqual([a.user, a.known, seen], [null, false, [null]]);
 });
 
+test('account: who logs out is on the way out until the answer is there', async () => {
+  const s = server(({ path }) => (path === '/auth/logout' ? { status: 204 } : login()));
+  const a = s.tab();
+  await a.login({ login: 'ann', password: 'x' });
+  const done = a.logout();
+  assert.ok(a.leaving);
+  await a.leaving;
+  assert.deepEqual([a.user, a.known], [null, false]);
+  await done;
+  assert.equal(a.leaving, null);
+});
+
 test('account: being offline forgets nobody', async () => {
   let away = false;
   const s = server(() => (away ? new TypeError('network') : login()));
