@@ -135,9 +135,14 @@ func (k *Keyring) follow(ctx context.Context) {
 }
 
 // Rotate makes a new key that signs as soon as all nodes know it: after twice
-// Poll. Tokens of the key before verify for Keep after that.
+// Poll. Tokens of the key before verify for Keep after that. Like Retire it may
+// be called without Start, by a command.
 func (k *Keyring) Rotate(ctx context.Context) error {
-	return k.add(ctx, time.Now(), 2*k.cfg.Poll)
+	now := time.Now()
+	if err := k.read(ctx, now); err != nil {
+		return err
+	}
+	return k.add(ctx, now, 2*k.cfg.Poll)
 }
 
 // Retire makes all tokens of a key be refused from now on, on other nodes within
