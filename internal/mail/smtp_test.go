@@ -128,6 +128,9 @@ func TestSMTP(t *testing.T) {
 			if _, err := m.Header.Date(); err != nil {
 				t.Error(err)
 			}
+			if head, _, _ := strings.Cut(m.Raw, "\r\n\r\n"); strings.Contains(head, "40718293") {
+				t.Error("the code is in a header, which mail servers log")
+			}
 			p.becomes(0, 0)
 		})
 	}
@@ -206,6 +209,9 @@ func TestFailures(t *testing.T) {
 			s.Reply(c.command, 1, c.reply)
 			p.put(reset("private@example.org"))
 			p.logs(c.reason)
+			if c.waiting > 0 {
+				p.logs("mail: deferred") // by itself, not with all others
+			}
 			if c.waiting >= 0 {
 				p.becomes(c.waiting, c.dead)
 				if len(s.Mails()) != 0 {
