@@ -45,6 +45,6 @@ export const fakeAPI = `(() => {
     const [status, body] = routes[route] ? routes[route](d) : no(404, 'not_found', route);
     return new Response(status === 204 ? null : JSON.stringify(body), { status, headers: { 'Content-Type': 'application/json', ETag: '"1"' } });
   };
-  window.rondo.features.push('accounts');
+  if (!window.rondo.features.includes('accounts')) window.rondo.features.push('accounts');
   window.rondo.emit('session', { fresh: false, reset: false });
 })()`;
