@@ -234,12 +234,13 @@ func principal(sess *signaling.Session) auth.Principal {
 func (p *people) user(ctx context.Context, c auth.Claims, name string) (protocol.User, error) {
 	u := protocol.User{ID: c.Identity, Name: name}
 	known, err := p.accounts.Me(ctx, c.Identity)
-	switch protocol.CodeOf(err) {
-	case "":
+	switch {
+	case err == nil:
 		u.Name = known.Name
-	case protocol.CodeUnavailable:
-	default:
+	case protocol.CodeOf(err) == protocol.CodeNotFound:
 		return u, protocol.Errorf(protocol.CodeUnauthorized, "this account is gone")
+	default:
+		p.s.log.Warn("an account's name could not be read", "err", err)
 	}
 	if u.Name == "" {
 		u.Name = guestName()

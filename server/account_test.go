@@ -12,9 +12,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/rondo-chat/rondo/accounts"
 	"github.com/rondo-chat/rondo/accounts/sqlstore"
 	"github.com/rondo-chat/rondo/bus"
 	"github.com/rondo-chat/rondo/client"
@@ -249,6 +251,45 @@ func TestGuestBecomesUserInACall(t *testing.T) {
 	if got := c.Welcome().User; got.ID == before.User.ID || !got.Guest {
 		t.Errorf("the old guest token makes %+v", got)
 	}
+	// And the session ends with the account's, wherever that is said.
+	if s := w.send(nil, 1, "POST", "/api/v1/auth/logout", a.AccessToken, struct{}{}, nil); s != http.StatusNoContent {
+		t.Fatal(s)
+	}
+	wantClosed(t, ann, protocol.CloseAuth, 2*time.Second)
+	if left := next[client.PeerLeft](bo); left.Peer != fa.You {
+		t.Errorf("left %+v", left)
+	}
+}
+
+// TestANameIsNotNeeded: a database that does not answer keeps nobody who has a good
+// token from calling.
+func TestANameIsNotNeeded(t *testing.T) {
+	var away atomic.Bool
+	w := newTown(t, 1, func(_ int, cfg *server.Config) { cfg.Accounts.Store = absentStore{cfg.Accounts.Store, &away} })
+	a := w.register(0, "annie", "")
+	away.Store(true)
+	if u := joinWith(t, w.nodes[0].url, with(a.AccessToken)).Welcome().User; u.ID != a.User.ID || u.Guest || u.Name != "Somebody" {
+		t.Errorf("%+v", u)
+	}
+	// A guest is let in too, but whether the identity is still a guest's cannot be known.
+	g := joinWith(t, w.nodes[0].url, client.Options{}).Welcome()
+	again := joinWith(t, w.nodes[0].url, client.Options{Guest: g.Guest}).Welcome()
+	if again.User.ID == g.User.ID || again.Guest != g.Guest && again.Guest != "" {
+		t.Errorf("first %+v, then %+v", g.User, again.User)
+	}
+}
+
+// absentStore is a database that can go away.
+type absentStore struct {
+	accounts.Store
+	away *atomic.Bool
+}
+
+func (s absentStore) Read(ctx context.Context, name string, f func(accounts.Reader) error) error {
+	if s.away.Load() {
+		return &protocol.Error{Code: protocol.CodeUnavailable, Msg: "away"}
+	}
+	return s.Store.Read(ctx, name, f)
 }
 
 func TestSessionIsTheAccounts(t *testing.T) {
@@ -461,4 +502,3 @@ func TestRevokedDeviceIsOutOnEveryNode(t *testing.T) {
 	}
 	wantClosed(t, old, protocol.CloseAuth, 2*time.Second)
 }
-
