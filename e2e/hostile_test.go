@@ -503,12 +503,14 @@ func TestStaleCandidates(t *testing.T) {
 		}
 		b.Send(`{"t":"stats","id":99}`)
 		var second protocol.RoomID
-		for second == "" {
+		for answered := false; second == "" || !answered; {
 			m, err := a.Next(wait)
 			if err != nil {
 				t.Fatal(err)
 			}
 			switch m.T {
+			case protocol.TypeOK:
+				answered = true // perhaps after the match
 			case protocol.TypeMatchFound:
 				second = m.Room
 			case protocol.TypeSignal:
