@@ -4,6 +4,7 @@
 // A Store is everything that several parts need of the same tables: the
 // accounts.Store, the outbox of internal/mail, the auth.KeyStore, the list of revocations
 // and the saved answers of REST. Times are microseconds; 0 is the zero time.
+// In MariaDB all text, ids too, is utf8mb4: a column of ASCII cannot be compared with what a client may send.
 package sqlstore
 
 import (

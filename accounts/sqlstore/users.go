@@ -96,20 +96,11 @@ func (r *reader) Users(p accounts.Page) ([]accounts.UserRow, error) {
 	}
 	if p.Search != "" {
 		part := escapeLike(strings.ToLower(p.Search)) + "%"
-		where += " AND (email_key LIKE ? ESCAPE '!'"
-		args = append(args, part)
-		if isASCII(part) { // MariaDB compares columns of ASCII with nothing else
-			where += " OR username LIKE ? ESCAPE '!' OR identity LIKE ? ESCAPE '!'"
-			args = append(args, part, part)
-		}
-		where += ")"
+		where += " AND (email_key LIKE ? ESCAPE '!' OR username LIKE ? ESCAPE '!' OR identity LIKE ? ESCAPE '!')"
+		args = append(args, part, part, part)
 	}
 	rows, err := r.q.Query(selectUser+where+" ORDER BY created_at, id LIMIT ?", append(args, p.Limit)...)
 	return all(rows, err, scanUser)
-}
-
-func isASCII(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 })
 }
 
 // escapeLike makes text stand for itself in a pattern of LIKE … ESCAPE '!'.

@@ -1,8 +1,8 @@
 -- +goose Up
 CREATE TABLE user_devices (
-  id VARCHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  user_id VARCHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  device_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  id VARCHAR(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  user_id VARCHAR(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  device_id VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   device_info MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   created_at BIGINT NOT NULL,
   last_seen_at BIGINT NOT NULL,

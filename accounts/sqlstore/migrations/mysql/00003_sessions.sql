@@ -1,9 +1,9 @@
 -- +goose Up
 CREATE TABLE sessions (
-  id VARCHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  user_id VARCHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  device_id VARCHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  family VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  id VARCHAR(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  user_id VARCHAR(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  device_id VARCHAR(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  family VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   created_at BIGINT NOT NULL,
   last_used_at BIGINT NOT NULL,
   expires_at BIGINT NOT NULL,

@@ -1,8 +1,8 @@
 -- +goose Up
 CREATE TABLE one_time_codes (
-  purpose VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  subject VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  hash VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  purpose VARCHAR(16) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  subject VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  hash VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   tries BIGINT NOT NULL,
   created_at BIGINT NOT NULL,
   expires_at BIGINT NOT NULL,

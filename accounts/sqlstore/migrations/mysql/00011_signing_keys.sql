@@ -1,8 +1,8 @@
 -- +goose Up
 CREATE TABLE signing_keys (
   generation BIGINT NOT NULL,
-  kid VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  alg VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  kid VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  alg VARCHAR(16) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   created_at BIGINT NOT NULL,
   begins_at BIGINT NOT NULL,
   sealed LONGBLOB NOT NULL,

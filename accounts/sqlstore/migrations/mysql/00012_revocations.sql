@@ -1,6 +1,6 @@
 -- +goose Up
 CREATE TABLE revocations (
-  session_id VARCHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  session_id VARCHAR(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   sequence BIGINT NOT NULL,
   until_at BIGINT NOT NULL,
   PRIMARY KEY (session_id),
