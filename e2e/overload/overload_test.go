@@ -1,3 +1,5 @@
+//go:build !race
+
 package overload
 
 import (
@@ -59,9 +61,6 @@ const (
 // not finish, or come all at once. RONDO_OVERLOAD=1 leaves every limit of the
 // server as it is by default, which takes two minutes.
 func TestOverload(t *testing.T) {
-	if raceEnabled {
-		t.Skip("times and memory mean nothing under the race detector; .ci/test runs it without")
-	}
 	files(t, 9000)
 	p := newPlan()
 	s := newScene(t, 20, p.args)
