@@ -25,7 +25,7 @@ load: ## 750 people in calls, rooms and queues while nodes and Redis fail, about
 
 SOAK ?= 1h
 soak: ## all faults for SOAK, judged every five minutes; memory, goroutines and files must stay; RONDO_CHAOS_USERS, RONDO_CHAOS_SEED
-	RONDO_SOAK=$(SOAK) go test ./e2e/chaos -run TestSoak -timeout 0 -count 1 -v
+	RONDO_SOAK=$(SOAK) go test -tags long ./e2e/chaos -run TestSoak -timeout 0 -count 1 -v
 
 image: ## container image rondo:latest
 	docker build -t rondo:latest .

@@ -62,21 +62,3 @@ func TestCalm(t *testing.T) {
 	}
 	plant(t, &r.Run)
 }
-
-// TestRow is one row of the table in docs/reliability.md: one fault, again and
-// again. RONDO_CHAOS_ROWS=1 runs them; they take half a minute each.
-func TestRow(t *testing.T) {
-	if os.Getenv("RONDO_CHAOS_ROWS") == "" {
-		t.Skip("RONDO_CHAOS_ROWS is not set")
-	}
-	for _, f := range all() {
-		t.Run(f.name, func(t *testing.T) {
-			play(t, plan{seed: number(t, "RONDO_CHAOS_SEED", 7), nodes: 2, users: int(number(t, "RONDO_CHAOS_USERS", 100)), faults: []fault{f},
-				gap: [2]int{5500, 7000}, run: 24 * time.Second, calm: 10 * time.Second, expect: promises()})
-		})
-	}
-	t.Run("cluster", func(t *testing.T) {
-		play(t, plan{seed: number(t, "RONDO_CHAOS_SEED", 7), nodes: 2, users: int(number(t, "RONDO_CHAOS_USERS", 100)), store: clustered,
-			faults: []fault{killNode(), restartRedis(), stallRedis()}, gap: [2]int{5500, 7000}, run: 24 * time.Second, calm: 12 * time.Second, expect: promises()})
-	})
-}
