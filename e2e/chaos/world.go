@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -63,6 +64,7 @@ type world struct {
 	faults []history.Fault
 	wires  []*wire  // of the users
 	ends   []string // clients that ended by themselves
+	wrong  []string // what the newest run was found to have done wrong
 }
 
 func (w *world) now() time.Duration { return time.Since(w.began) }
@@ -126,6 +128,7 @@ func start(t testing.TB, p plan) *world {
 	if p.store == nil {
 		p.store = single
 	}
+	t.Cleanup(w.tellAgain)
 	w.store = p.store(t)
 	secret := filepath.Join(t.TempDir(), "secret")
 	for i := range p.nodes {
@@ -179,6 +182,10 @@ func (w *world) judge() *result {
 	defer w.mu.Unlock()
 	r := &result{Run: history.Run{Logs: w.logs, Faults: w.faults, Expect: w.plan.expect}}
 	r.sum, r.found = r.Summary()
+	w.wrong = slices.Clone(w.ends)
+	for _, v := range r.found {
+		w.wrong = append(w.wrong, v.String())
+	}
 	w.t.Logf("%s\n%d clients not let in, %d told \"already\"", r.sum, w.refusals.Load(), w.stuck.Load())
 	for _, f := range w.faults {
 		w.t.Logf("%v to %v: %s", f.From.Round(time.Millisecond), f.To.Round(time.Millisecond), f.Name)
@@ -197,6 +204,18 @@ func (w *world) judge() *result {
 		w.save(r)
 	}
 	return r
+}
+
+// tellAgain repeats what was wrong below what the nodes printed: of a long output often
+// only the end is kept.
+func (w *world) tellAgain() {
+	for i, text := range w.wrong {
+		if i == 10 {
+			w.t.Logf("… and %d more", len(w.wrong)-i)
+			return
+		}
+		w.t.Logf("seed %d, wrong: %s", w.plan.seed, text)
+	}
 }
 
 // save keeps the logs of a run that failed.
