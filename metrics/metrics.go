@@ -9,6 +9,7 @@ package metrics
 
 import (
 	"net/http"
+	"regexp"
 	"runtime"
 	"time"
 
@@ -32,9 +33,16 @@ func New(version string) *Metrics {
 		ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()},
 	})
 	build.Set(1)
-	m.registry.MustRegister(build, collectors.NewGoCollector(),
+	m.registry.MustRegister(build, ofRuntime(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// ofRuntime adds to the runtime's usual numbers what the last collection of garbage
+// left, go_gc_heap_live_bytes: the one of memory that grows by a leak alone.
+func ofRuntime() prometheus.Collector {
+	return collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(
+		collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile("^/gc/heap/live:bytes$")}))
 }
 
 // Registerer is where packages register their collectors.

@@ -30,7 +30,7 @@ func TestHandler(t *testing.T) {
 	NewCalls(b.Registerer())
 	w := httptest.NewRecorder()
 	a.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	for _, want := range []string{`rondo_build_info{go="go`, `version="1.2.3"} 1`, "go_goroutines ", "process_open_fds ", "go_gc_duration_seconds"} {
+	for _, want := range []string{`rondo_build_info{go="go`, `version="1.2.3"} 1`, "go_goroutines ", "process_open_fds ", "go_gc_duration_seconds", "go_gc_heap_live_bytes"} {
 		if !strings.Contains(w.Body.String(), want) {
 			t.Errorf("/metrics does not hold %s", want)
 		}

@@ -93,7 +93,7 @@ func (l *line) watch(ctx context.Context, n *lab.Node) {
 }
 
 // sample asks the kernel and the process.
-func sample(hc *http.Client, n *lab.Node) (v [4]float64, err error) {
+func sample(hc *http.Client, n *lab.Node) (v [5]float64, err error) {
 	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", n.PID()))
 	if err != nil {
 		return v, err
@@ -119,12 +119,14 @@ func sample(hc *http.Client, n *lab.Node) (v [4]float64, err error) {
 			v[1], err = strconv.ParseFloat(value, 64)
 		case "go_goroutines":
 			v[2], err = strconv.ParseFloat(value, 64)
+		case "go_gc_heap_live_bytes":
+			v[4], err = strconv.ParseFloat(value, 64)
 		}
 		if err != nil {
 			return v, err
 		}
 	}
-	if v[1] == 0 || v[2] == 0 {
+	if v[1] == 0 || v[2] == 0 || v[4] == 0 {
 		return v, fmt.Errorf("no metrics: %d", resp.StatusCode)
 	}
 	return v, nil
