@@ -31,6 +31,9 @@ type pendingAnswer struct {
 // gets as a cookie.
 func (c *call) pending(p accounts.Pending, id string, bearer bool) (answer, error) {
 	out := pendingAnswer{ExpiresAt: p.Expires.UnixMilli()}
+	if c.sealed {
+		id = c.api.seal(id)
+	}
 	if bearer {
 		out.DeviceToken = id
 	} else {
@@ -185,7 +188,7 @@ func (c *call) loggedIn(l accounts.Login, bearer bool, err error) (answer, error
 		User: userOf(l.User), AccessExpiresAt: l.AccessExpires.UnixMilli(), RefreshExpiresAt: l.RefreshExpires.UnixMilli(),
 	}
 	if bearer {
-		out.AccessToken, out.RefreshToken, out.DeviceToken = l.Access, l.Refresh, l.Device
+		out.AccessToken, out.RefreshToken, out.DeviceToken = l.Access, l.Refresh, c.api.seal(l.Device)
 		return ok(out)
 	}
 	c.keep(l)

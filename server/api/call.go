@@ -24,6 +24,8 @@ type call struct {
 	now   time.Time
 	who   auth.Principal
 	body  []byte
+
+	sealed bool // the device that asks has logged in before
 }
 
 // answer is what a handler has to say.
@@ -49,27 +51,7 @@ func (c *call) mean(err error) error {
 	return &protocol.Error{Code: c.route.wrong, Msg: e.Msg, Retry: e.Retry}
 }
 
-// limit counts the request.
-func (c *call) limit() error {
-	l := c.route.limit
-	allowed, retry, err := c.api.cfg.Limiter.Take(c.r.Context(), "api:"+l.name+":"+network(c.addr()), 1, l.rate)
-	if err == nil && !allowed {
-		err = &protocol.Error{Code: protocol.CodeRateLimited, Msg: "too many requests", Retry: max(retry, time.Millisecond)}
-	}
-	return err
-}
-
 func (c *call) addr() netip.Addr { return c.api.cfg.RemoteAddr(c.r) }
-
-// network is what one subscriber has: an IPv4 address, or an IPv6 /64.
-func network(a netip.Addr) string {
-	a = a.Unmap().WithZone("")
-	if !a.Is6() {
-		return a.String()
-	}
-	p, _ := a.Prefix(64)
-	return p.String()
-}
 
 // identify finds out who asks. Where anybody may ask, a token that is not good
 // does not matter.
@@ -113,7 +95,9 @@ func (c *call) device(name, token string) accounts.Device {
 	if token == "" {
 		token = c.cookie(deviceCookie(c.secure()))
 	}
-	return accounts.Device{ID: token, Name: name, UserAgent: c.userAgent(), Addr: c.addr()}
+	id, sealed := c.api.unseal(token)
+	c.sealed = sealed
+	return accounts.Device{ID: id, Name: name, UserAgent: c.userAgent(), Addr: c.addr()}
 }
 
 // userAgent is the header without what does not belong into a text.

@@ -54,7 +54,7 @@ func (c *call) keep(l accounts.Login) {
 	s := c.secure()
 	c.setCookie(AccessCookie(s), l.Access, "/", http.SameSiteLaxMode, l.AccessExpires)
 	c.setCookie(refreshCookie(s), l.Refresh, authPath, http.SameSiteStrictMode, l.RefreshExpires)
-	c.keepDevice(l.Device)
+	c.keepDevice(c.api.seal(l.Device))
 }
 
 // keepDevice gives a browser its device's secret name, if it got one.

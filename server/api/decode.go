@@ -15,9 +15,9 @@ import (
 	"github.com/rondo-chat/rondo/protocol"
 )
 
-// read takes the body in, if there is to be one.
+// read takes the body in, if there is to be one. It may be called again.
 func (c *call) read() error {
-	if c.r.Method == http.MethodGet {
+	if c.r.Method == http.MethodGet || len(c.body) > 0 {
 		return nil
 	}
 	limit := c.route.bytes

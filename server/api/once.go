@@ -110,6 +110,9 @@ func (c *call) replay(s *SavedAnswer) (answer, error) {
 		return answer{}, err
 	}
 	id := c.nameDevice(in.DeviceToken).ID
+	if c.sealed {
+		id = c.api.seal(id)
+	}
 	if in.Bearer {
 		p.DeviceToken = id
 	} else {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -467,4 +468,98 @@ func TestTickets(t *testing.T) {
 	if w := b.do(b.request("GET", "/api/v1/me", "", raw)); w.Code != 401 {
 		t.Errorf("REST takes a ticket: %d", w.Code)
 	}
+}
+
+// TestStuffingBehindOneAddress: a flood from an address keeps nobody out behind it
+// who has logged in before, or is logged in; what a flood can make up does not
+// count as such.
+func TestStuffingBehindOneAddress(t *testing.T) {
+	now := time.Now()
+	b := newBench(t, func(c *Config) { c.Limiter = frozen{at: now, sets: map[ratelimit.Rate]*ratelimit.Keyed{}} })
+	login := func(device, cookie string) *httptest.ResponseRecorder {
+		body := `{"login":"ann","password":"` + password + `","bearer":true,"device_token":"` + device + `"}`
+		if cookie != "" {
+			body = `{"login":"ann","password":"` + password + `"}`
+		}
+		r := b.request("POST", "/api/v1/auth/login", body, "")
+		if cookie != "" {
+			r.AddCookie(&http.Cookie{Name: "__Secure-rondo-device", Value: cookie})
+		}
+		return b.do(r)
+	}
+	var had struct {
+		DeviceToken string `json:"device_token"`
+	}
+	if err := json.Unmarshal(login("", "").Body.Bytes(), &had); err != nil || len(had.DeviceToken) < 20 {
+		t.Fatalf("%q %v", had.DeviceToken, err)
+	}
+	flood := func(send func(i int) int) {
+		t.Helper()
+		for i := range 400 {
+			if send(i) == http.StatusTooManyRequests {
+				return
+			}
+		}
+		t.Fatal("a flood is never refused")
+	}
+	flood(func(int) int { return login("", "").Code })
+	seal := had.DeviceToken[len(had.DeviceToken)-sealSize:]
+	for i, made := range []string{"", "x", "device-of-ann", "other" + seal, had.DeviceToken[:len(had.DeviceToken)-1], "device-of-ann" + strings.ToUpper(seal), seal, strings.Repeat("a", 47) + seal} {
+		if w := login(made, ""); w.Code != http.StatusTooManyRequests {
+			t.Errorf("made up %d: %d", i, w.Code)
+		}
+	}
+	if w := login(had.DeviceToken, ""); w.Code != http.StatusOK {
+		t.Errorf("a program's known device: %d", w.Code)
+	}
+	w := login("", had.DeviceToken)
+	if w.Code != http.StatusOK {
+		t.Errorf("a browser's known device: %d", w.Code)
+	}
+	for _, c := range w.Result().Cookies() {
+		if c.Name == "__Secure-rondo-device" && c.Value != had.DeviceToken {
+			t.Errorf("the device's cookie became %q", c.Value)
+		}
+	}
+	if d := b.accounts.last.(accounts.LoginRequest).Device; d.ID != "device-of-ann" {
+		t.Errorf("the accounts see the device as %q", d.ID)
+	}
+	// To ask for a code takes no seal away, and gives nobody one.
+	for cookie, want := range map[string]string{had.DeviceToken: had.DeviceToken, "device-of-ann": "device-of-ann"} {
+		r := b.request("POST", "/api/v1/auth/forgot", `{"email":"ann@example.org"}`, "")
+		r.RemoteAddr = "192.0.2.1:1"
+		r.AddCookie(&http.Cookie{Name: "__Secure-rondo-device", Value: cookie})
+		if got := b.do(r).Result().Cookies(); len(got) != 1 || got[0].Value != want {
+			t.Errorf("after forgot: %v, want %q", got, want)
+		}
+	}
+	flood(func(int) int { return login(had.DeviceToken, "").Code }) // the device's own share ends too
+
+	me := func(token string) int { return b.do(b.request("GET", "/api/v1/me", "", token)).Code }
+	flood(func(int) int { return me("") })
+	for token, want := range map[string]int{
+		b.token(annID): 200, b.token(boID): 200, b.token(annID)[1:]: 429, b.tokenOf(annID, "s_revoked", now): 429, b.tokenOf(annID, "s", now.Add(-time.Hour)): 429,
+	} {
+		if got := me(token); got != want {
+			t.Errorf("with a token: %d, want %d", got, want)
+		}
+	}
+	flood(func(int) int { return me(b.token(annID)) })
+	if got := me(b.token(boID)); got != http.StatusOK {
+		t.Errorf("one caller's flood keeps another out: %d", got)
+	}
+}
+
+// frozen is a Limiter for which no time passes, for a test of one goroutine.
+type frozen struct {
+	at   time.Time
+	sets map[ratelimit.Rate]*ratelimit.Keyed
+}
+
+func (f frozen) Take(_ context.Context, key string, n float64, rate ratelimit.Rate) (bool, time.Duration, error) {
+	if f.sets[rate] == nil {
+		f.sets[rate] = ratelimit.NewKeyed(rate, 10_000)
+	}
+	ok, retry := f.sets[rate].Take(key, f.at, n)
+	return ok, retry, nil
 }
