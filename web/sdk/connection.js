@@ -2,6 +2,7 @@ import { Backoff } from './backoff.js';
 import { Emitter } from './emitter.js';
 import { RondoError, closeWord, mayReconnect } from './errors.js';
 import { onNetworkType } from './network.js';
+import { Timers } from './timers.js';
 
 /** @typedef {import('./types.js').Welcome} Welcome */
 /** @typedef {import('./types.js').Resumed} Resumed */
@@ -89,8 +90,7 @@ export class Connection extends Emitter {
   #handshake = 0;
 
   // Timers and waits.
-  /** @type {Map<string, ReturnType<typeof setTimeout>>} */
-  #timers = new Map();
+  #timers = new Timers();
   #pingMs = 25_000;
   #comeBackIn = -1; // ms, from the message `reconnect`; -1: not told
   #opened = false; // this socket was open
@@ -184,7 +184,7 @@ export class Connection extends Emitter {
     }
     if (this.#status !== 'open') return;
     this.#write({ t: 'ping' });
-    this.#timer('probe', probeTimeout, () => this.#drop('silent'));
+    this.#timers.set('probe', probeTimeout, () => this.#drop('silent'));
   }
 
   /** Ends the session at once, for good. */
@@ -204,7 +204,7 @@ export class Connection extends Emitter {
     socket?.close(1000, 'bye');
     this.#token = '';
     this.#options.session.remove(this.#storeKey());
-    for (const name of [...this.#timers.keys()]) this.#clear(name);
+    this.#timers.clearAll();
     this.#backoff.reset();
     if (this.#status === 'closed') this.#watchPage();
     this.#reason = 'restart';
@@ -304,7 +304,7 @@ export class Connection extends Emitter {
     socket.onclose = (e) => {
       if (socket === this.#socket) this.#lost(e.code, e.reason);
     };
-    this.#timer('open', openTimeout, () => this.#drop('timeout'));
+    this.#timers.set('open', openTimeout, () => this.#drop('timeout'));
   }
 
   #greet() {
@@ -338,7 +338,7 @@ export class Connection extends Emitter {
    */
   #lost(code, reason) {
     this.#socket = null;
-    for (const name of ['open', 'silence', 'probe', 'steady', 'ack', 'drain']) this.#clear(name);
+    this.#timers.clear('open', 'silence', 'probe', 'steady', 'ack', 'drain');
     if (this.#status === 'closed') return;
     if (!mayReconnect(code)) {
       this.#finish(closeWord(code));
@@ -381,14 +381,14 @@ export class Connection extends Emitter {
   #retry(least) {
     const drawn = this.#backoff.next();
     const delay = this.#comeBackIn >= 0 ? this.#comeBackIn : Math.max(least, drawn);
-    this.#timer('retry', delay, () => this.#open());
+    this.#timers.set('retry', delay, () => this.#open());
     this.#setStatus(this.#had ? 'reconnecting' : 'connecting', Math.max(1, delay));
   }
 
   /** Tries again now if it is only waiting. */
   #hurry() {
     if (!this.#timers.has('retry')) return;
-    this.#clear('retry');
+    this.#timers.clear('retry');
     this.#open();
   }
 
@@ -402,7 +402,7 @@ export class Connection extends Emitter {
     const stale = this.#socket; // its packets carry the address that we had
     this.#socket = null;
     stale?.close();
-    this.#clear('retry');
+    this.#timers.clear('retry');
     this.#open();
   }
 
@@ -411,7 +411,7 @@ export class Connection extends Emitter {
     this.#reason = reason;
     this.#token = '';
     this.#options.session.remove(this.#storeKey());
-    for (const name of [...this.#timers.keys()]) this.#clear(name);
+    this.#timers.clearAll();
     for (const stop of this.#listeners.splice(0)) stop();
     this.#setStatus('closed');
     this.#rejectAll(() => true, new RondoError('closed', 'The connection is closed.'));
@@ -431,7 +431,7 @@ export class Connection extends Emitter {
   /** @param {unknown} data */
   #received(data) {
     if (typeof data !== 'string') return;
-    this.#clear('probe');
+    this.#timers.clear('probe');
     this.#listenForSilence();
     /** @type {any} */
     let m;
@@ -473,7 +473,7 @@ export class Connection extends Emitter {
     } else {
       const err = toError(m.e);
       this.#drop(err.code);
-      if (err.retryMs) this.#timer('retry', err.retryMs, () => this.#open());
+      if (err.retryMs) this.#timers.set('retry', err.retryMs, () => this.#open());
     }
   }
 
@@ -506,9 +506,9 @@ export class Connection extends Emitter {
     this.#token = d.resume.token;
     this.#ttl = d.resume.ttl_ms;
     this.#pingMs = d.ping_ms;
-    this.#clear('open');
+    this.#timers.clear('open');
     this.#listenForSilence();
-    this.#timer('steady', steadyAfter, () => this.#backoff.reset());
+    this.#timers.set('steady', steadyAfter, () => this.#backoff.reset());
     if (globalThis.document?.hidden) this.#keep();
     this.#status = 'open'; // told to others once the session is in place
   }
@@ -524,7 +524,7 @@ export class Connection extends Emitter {
       }
       this.#seq = m.seq;
       if (this.#seq - this.#acked >= ackEvery) this.#ack();
-      else if (!this.#timers.has('ack')) this.#timer('ack', ackDelay, () => this.#ack());
+      else if (!this.#timers.has('ack')) this.#timers.set('ack', ackDelay, () => this.#ack());
     }
     this.emit('push', m);
   }
@@ -537,11 +537,11 @@ export class Connection extends Emitter {
   #drain(afterMs) {
     this.#comeBackIn = typeof afterMs === 'number' && afterMs >= 0 ? afterMs : 0;
     // The server closes right after; if it does not, we do.
-    this.#timer('drain', 3000, () => this.#drop('drain'));
+    this.#timers.set('drain', 3000, () => this.#drop('drain'));
   }
 
   #listenForSilence() {
-    this.#timer('silence', this.#pingMs + silenceSlack, () => this.#drop('silent'));
+    this.#timers.set('silence', this.#pingMs + silenceSlack, () => this.#drop('silent'));
   }
 
   // ---- messages out ----
@@ -558,7 +558,7 @@ export class Connection extends Emitter {
     if (this.#seq > this.#acked && this.#status === 'open') {
       message = { ...message, a: this.#seq };
       this.#acked = this.#seq;
-      this.#clear('ack');
+      this.#timers.clear('ack');
     }
     socket.send(JSON.stringify(message));
     return true;
@@ -584,30 +584,6 @@ export class Connection extends Emitter {
       this.#pending.delete(id);
       p.reject(err);
     }
-  }
-
-  // ---- timers ----
-
-  /**
-   * @param {string} name
-   * @param {number} ms
-   * @param {() => void} fn
-   */
-  #timer(name, ms, fn) {
-    this.#clear(name);
-    this.#timers.set(
-      name,
-      setTimeout(() => {
-        this.#timers.delete(name);
-        fn();
-      }, ms),
-    );
-  }
-
-  /** @param {string} name */
-  #clear(name) {
-    clearTimeout(this.#timers.get(name));
-    this.#timers.delete(name);
   }
 }
 

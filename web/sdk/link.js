@@ -1,6 +1,7 @@
 import { Emitter } from './emitter.js';
 import { label, origin } from './sdp.js';
 import { judge, read } from './stats.js';
+import { Timers } from './timers.js';
 
 /** @typedef {import('./types.js').Ice} Ice */
 /** @typedef {import('./types.js').FailReason} FailReason */
@@ -97,8 +98,7 @@ export class Link extends Emitter {
   #silent = false; // nothing comes in, and that was acted on
   /** @type {import('./stats.js').Reading | null} */
   #reading = null;
-  /** @type {Map<string, ReturnType<typeof setTimeout>>} */
-  #timers = new Map();
+  #timers = new Timers();
 
   /** @param {LinkOptions} options */
   constructor(options) {
@@ -120,7 +120,7 @@ export class Link extends Emitter {
 
   /** Begins: offers if that is our part, else waits for the offer. */
   async start() {
-    this.#timer('setup', setupTime, () => this.restart());
+    this.#timers.set('setup', setupTime, () => this.restart());
     const ice = await this.#o.ice(false);
     if (this.#dead || this.#pc) return;
     this.#make(ice, this.#o.offers);
@@ -163,7 +163,7 @@ export class Link extends Emitter {
     this.#attempts = 0;
     this.#setState(this.#wasUp ? 'reconnecting' : 'connecting');
     this.#discard();
-    this.#timer('setup', setupTime, () => this.restart());
+    this.#timers.set('setup', setupTime, () => this.restart());
     const ice = await this.#o.ice(false);
     if (!this.#dead && !this.#pc) this.#make(ice, this.#o.offers);
   }
@@ -179,7 +179,7 @@ export class Link extends Emitter {
     this.#iceUp = this.#sawRelay = false;
     this.#setState(this.#wasUp ? 'reconnecting' : 'connecting');
     this.#discard();
-    this.#timer('setup', setupTime, () => this.restart());
+    this.#timers.set('setup', setupTime, () => this.restart());
     const ice = await this.#o.ice(true);
     if (!this.#dead && !this.#pc) this.#make(ice, true);
   }
@@ -207,8 +207,8 @@ export class Link extends Emitter {
       return;
     }
     this.#o.signal('restart', {});
-    this.#timer('restart', answerPatience, () => this.#restartInTurn());
-    this.#timer('attempt', answerPatience + attemptTime, () => this.restart());
+    this.#timers.set('restart', answerPatience, () => this.#restartInTurn());
+    this.#timers.set('attempt', answerPatience + attemptTime, () => this.restart());
   }
 
   /** How many restarts in a row are made. */
@@ -220,7 +220,7 @@ export class Link extends Emitter {
   /** The network under us changed, and ICE may take long to notice. */
   networkChanged() {
     if (this.state !== 'connected' && this.state !== 'reconnecting') return;
-    this.#timer('network', 1000, () => this.restart());
+    this.#timers.set('network', 1000, () => this.restart());
   }
 
   /** Signals can reach the other side again. */
@@ -277,7 +277,7 @@ export class Link extends Emitter {
 
   /** Lets go of the peer connection and all that belonged to it. */
   #discard() {
-    for (const name of [...this.#timers.keys()]) this.#clear(name);
+    this.#timers.clearAll();
     const pc = this.#pc;
     this.#pc = null;
     this.#waitingCandidates = [];
@@ -381,7 +381,7 @@ export class Link extends Emitter {
     const ready = !this.#makingOffer && (pc.signalingState === 'stable' || this.#settingAnswer);
     this.#ignoreOffer = this.#o.offers && !ready;
     if (this.#ignoreOffer) return;
-    this.#clear('restart'); // what we asked for
+    this.#timers.clear('restart'); // what we asked for
     this.#holding = true;
     try {
       await pc.setRemoteDescription({ type: 'offer', sdp });
@@ -440,7 +440,7 @@ export class Link extends Emitter {
       this.#discard();
       this.#setState(this.#wasUp ? 'reconnecting' : 'connecting');
       this.#attempts = 0;
-      this.#timer('setup', setupTime, () => this.restart());
+      this.#timers.set('setup', setupTime, () => this.restart());
     } else if (this.state === 'failed') {
       // An offer of the connection that we gave up is an automatic restart: if
       // each side's restarts revived the other, neither would ever fail. One
@@ -448,7 +448,7 @@ export class Link extends Emitter {
       if (origin(sdp).session === this.#lastRemote) return;
       this.#setState(this.#wasUp ? 'reconnecting' : 'connecting'); // the other side tries again
       this.#attempts = 0;
-      this.#timer('setup', setupTime, () => this.restart());
+      this.#timers.set('setup', setupTime, () => this.restart());
     }
     const ice = await this.#o.ice(false);
     if (!this.#dead && !this.#pc) this.#make(ice, false);
@@ -486,12 +486,12 @@ export class Link extends Emitter {
     if (candidate?.candidate && / typ relay /.test(candidate.candidate)) this.#sawRelay = true;
     if (candidate && !candidate.candidate) return; // end of one generation; null follows
     this.#outgoing.push(candidate ? candidate.toJSON() : null);
-    if (!this.#timers.has('candidates')) this.#timer('candidates', candidateBatch, () => this.#sendCandidates());
+    if (!this.#timers.has('candidates')) this.#timers.set('candidates', candidateBatch, () => this.#sendCandidates());
   }
 
   #sendCandidates() {
     if (this.#holding || this.#outgoing.length === 0) return;
-    this.#clear('candidates');
+    this.#timers.clear('candidates');
     const list = this.#outgoing.splice(0);
     const real = list.filter((c) => c !== null);
     if (real.length === 1) this.#o.signal('candidate', { candidate: real[0] });
@@ -560,7 +560,7 @@ export class Link extends Emitter {
     this.#silent = true;
     if (this.state !== 'connected') return;
     this.#setState('reconnecting');
-    this.#timer('grace', gracePeriod, () => this.restart());
+    this.#timers.set('grace', gracePeriod, () => this.restart());
   }
 
   /** @param {RTCPeerConnection} pc through which something comes in */
@@ -576,7 +576,7 @@ export class Link extends Emitter {
    * @param {RTCPeerConnection} pc
    */
   #negotiated(pc) {
-    this.#timer('settled', settleTime, () => {
+    this.#timers.set('settled', settleTime, () => {
       if (pc === this.#pc && pc.connectionState === 'connected') this.#up();
     });
   }
@@ -584,7 +584,7 @@ export class Link extends Emitter {
   async #restartNow() {
     const pc = this.#pc;
     if (!pc || this.#dead) return;
-    this.#clear('restart');
+    this.#timers.clear('restart');
     const ice = await this.#o.ice(true);
     if (pc !== this.#pc) return;
     try {
@@ -592,7 +592,7 @@ export class Link extends Emitter {
     } catch {
       // the old servers will have to do
     }
-    this.#timer('attempt', attemptTime, () => this.restart());
+    this.#timers.set('attempt', attemptTime, () => this.restart());
     if (!pc.remoteDescription && !this.#o.offers && pc.signalingState === 'stable') return; // no offer ever came; we asked for one
     if (pc.signalingState === 'have-local-offer') {
       await pc.setLocalDescription({ type: 'rollback' });
@@ -612,7 +612,7 @@ export class Link extends Emitter {
       case 'disconnected':
         this.#wavering();
         if (this.#timers.has('attempt')) break; // a restart is under way
-        this.#timer('grace', gracePeriod, () => this.restart());
+        this.#timers.set('grace', gracePeriod, () => this.restart());
         break;
       case 'failed':
         if (this.#iceUp && !this.#wasUp) this.#fail('dtls');
@@ -622,7 +622,7 @@ export class Link extends Emitter {
   }
 
   #up() {
-    for (const name of ['setup', 'grace', 'restart', 'attempt', 'network', 'settled']) this.#clear(name);
+    this.#timers.clear('setup', 'grace', 'restart', 'attempt', 'network', 'settled');
     this.#attempts = 0;
     this.#restartWaits = false;
     const first = !this.#wasUp;
@@ -671,7 +671,7 @@ export class Link extends Emitter {
     } catch {
       // closed meanwhile
     }
-    if (pc === this.#pc) this.#timer('stats', statsEvery, () => void this.#measure(false));
+    if (pc === this.#pc) this.#timers.set('stats', statsEvery, () => void this.#measure(false));
   }
 
   /**
@@ -685,7 +685,7 @@ export class Link extends Emitter {
     if (!pc || this.#firstFrame || looks > 50) return;
     const now = read(values(await pc.getStats()), performance.now());
     if (now.frames > 0) this.#framed();
-    else this.#timer('frames', 200, () => void this.#watchFrames(looks + 1));
+    else this.#timers.set('frames', 200, () => void this.#watchFrames(looks + 1));
   }
 
   /** The page saw the other side's first picture. */
@@ -696,7 +696,7 @@ export class Link extends Emitter {
   #framed() {
     if (this.#firstFrame || this.#dead) return;
     this.#firstFrame = true;
-    this.#clear('frames');
+    this.#timers.clear('frames');
     this.emit('frame', Math.round(performance.now() - this.#start));
   }
 
@@ -716,29 +716,7 @@ export class Link extends Emitter {
   #trouble(err) {
     if (this.#dead) return;
     console.debug('rondo: negotiation', err);
-    if (this.state !== 'connected') this.#timer('attempt', 1000, () => this.restart());
-  }
-
-  /**
-   * @param {string} name
-   * @param {number} ms
-   * @param {() => void} fn
-   */
-  #timer(name, ms, fn) {
-    this.#clear(name);
-    this.#timers.set(
-      name,
-      setTimeout(() => {
-        this.#timers.delete(name);
-        fn();
-      }, ms),
-    );
-  }
-
-  /** @param {string} name */
-  #clear(name) {
-    clearTimeout(this.#timers.get(name));
-    this.#timers.delete(name);
+    if (this.state !== 'connected') this.#timers.set('attempt', 1000, () => this.restart());
   }
 }
 
