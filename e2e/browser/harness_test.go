@@ -310,22 +310,9 @@ func (p *page) start() {
 	p.t.Helper()
 	p.click("start")
 	if p.view(step, "check", "search", "call") == "check" {
-		p.atRest("check-start")
 		p.click("check-start")
 		p.view(step, "search", "call")
 	}
-}
-
-// atRest waits until an element rests where it is: a page that says what is
-// missing moves, and a press that was aimed before would miss.
-func (p *page) atRest(id string) {
-	p.t.Helper()
-	p.until(step, fmt.Sprintf(`(() => {
-		const top = document.querySelector(%q).getBoundingClientRect().top;
-		const was = window.rested;
-		window.rested = { top, since: was && was.top === top ? was.since : Date.now() };
-		return Date.now() - window.rested.since > 700;
-	})()`, testid(id)), id+" rests")
 }
 
 // room returns the id of the room the page is in.

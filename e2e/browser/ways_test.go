@@ -19,6 +19,7 @@ func TestWithoutCamera(t *testing.T) {
 			ann := newBrowser(t, browserOptions{media: kind}).newPage("Ann", pageOptions{})
 			bo := (&browser{t, full.ctx}).newPage("Bo", pageOptions{})
 			ann.ready(n.URL())
+			ann.startRests()
 			ann.start()
 			bo.ready(n.URL())
 			bo.start()
@@ -29,6 +30,27 @@ func TestWithoutCamera(t *testing.T) {
 			bo.say(ann, "and I read you")
 		})
 	}
+}
+
+// startRests opens the device check where something is missing: that it says so
+// must not move Start away from a finger.
+func (p *page) startRests() {
+	p.t.Helper()
+	p.click("device-check-open")
+	p.until(step, `document.querySelector('[data-testid="check-problem"]').checkVisibility()`, "what is missing is told")
+	moved := eval[float64](p, `(() => {
+		const top = () => document.querySelector('[data-testid="check-start"]').getBoundingClientRect().top;
+		const problem = document.querySelector('[data-testid="check-problem"]');
+		const told = top();
+		problem.hidden = true;
+		const before = top();
+		problem.hidden = false;
+		return Math.abs(told - before);
+	})()`)
+	if moved > 0 {
+		p.t.Errorf("Start moves by %v when something turns out to be missing", moved)
+	}
+	p.click("check-back")
 }
 
 // TestReload: a reload in the middle of a call comes back to the same partner.

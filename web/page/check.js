@@ -1,7 +1,6 @@
 import { showTrack } from './callview.js';
 import { DevicePanel } from './devices.js';
 import { $ } from './ui.js';
-import { deviceWords } from './words.js';
 
 /** @typedef {import('../sdk/types.js').Mode} Mode */
 
@@ -33,8 +32,8 @@ export class CheckView {
     this.close();
     this.#mode = mode;
     $('check-start', HTMLElement).textContent = go;
-    $('check-frame', HTMLElement).hidden = mode !== 'video';
-    $('check-words', HTMLElement).textContent = 'Your browser asks whether this page may use your camera and microphone. Please allow it.';
+    $('check-frame', HTMLElement).classList.toggle('voice', mode !== 'video');
+    $('check-words', HTMLElement).textContent = `Your browser asks whether this page may use your ${mode === 'video' ? 'camera and microphone' : 'microphone'}. Please allow it.`;
     this.#stop = this.#media.on('change', () => this.#draw());
     await this.#media.use(mode);
     this.#panel.open({ audio: true, video: mode === 'video' });
@@ -49,10 +48,10 @@ export class CheckView {
   }
 
   #draw() {
-    const { media } = { media: this.#media };
-    showTrack($('check-preview', HTMLVideoElement), media.picture);
-    const words = media.picture || this.#mode !== 'video' ? '' : deviceWords('ok', media.state.video) ? 'No picture' : '';
-    $('check-words', HTMLElement).textContent = words;
+    const media = this.#media;
+    const voice = this.#mode !== 'video';
+    showTrack($('check-preview', HTMLVideoElement), voice ? null : media.picture);
+    $('check-words', HTMLElement).textContent = voice ? 'Voice only. No picture is taken.' : '';
   }
 }
 
