@@ -36,7 +36,9 @@ func (w *world) makeFaults(ctx context.Context) {
 			if round > 0 && from > w.plan.run || ctx.Err() != nil {
 				return
 			}
+			w.faulty.Store(true)
 			h := f.make(ctx, w)
+			w.faulty.Store(false)
 			if h.Name == "" {
 				h.Name = f.name
 			}
@@ -48,6 +50,31 @@ func (w *world) makeFaults(ctx context.Context) {
 		}
 	}
 	pause(ctx, w.plan.run-w.now())
+}
+
+// watch writes down fail-overs that nobody planned: sentinels on a busy machine take a
+// master for dead that was only late, and what it took last is lost.
+func (w *world) watch(ctx context.Context) {
+	s, ok := w.store.(*watched)
+	if !ok {
+		return
+	}
+	master, _ := s.AtRest()
+	rested, planned := w.now(), false
+	for end := false; !end; {
+		pause(ctx, 150*time.Millisecond)
+		end = ctx.Err() != nil
+		m, ok := s.AtRest()
+		if planned = planned || w.faulty.Load(); !ok && !end {
+			continue
+		}
+		if (m != master || !ok) && !planned {
+			w.mu.Lock()
+			w.faults = append(w.faults, history.Fault{Name: "fail-over for no reason", From: rested - 2*time.Second, To: w.now(), Loses: true, Wipes: true})
+			w.mu.Unlock()
+		}
+		master, rested, planned = m, w.now(), w.faulty.Load()
+	}
 }
 
 // between draws a pause from so many milliseconds.

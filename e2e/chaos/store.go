@@ -125,11 +125,13 @@ func (s *watched) restart(between func()) {
 	between()
 	s.AwaitFailover(old)
 	old.Restart()
-	s.well()
+	s.Follow(old)
 }
 
+// well also waits for the replica: to lose the master before it follows is two faults
+// at once.
 func (s *watched) well() {
-	testenv.Eventually(s.t, 30*time.Second, func() bool { return s.Master() != nil }, "there is a master")
+	testenv.Eventually(s.t, 30*time.Second, func() bool { _, ok := s.AtRest(); return ok }, "the replica follows its master")
 }
 
 func (s *watched) pid() (int, error) { return pidOf(s.Master()) }

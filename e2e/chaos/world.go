@@ -55,6 +55,7 @@ type world struct {
 	began time.Time
 
 	calm     atomic.Bool
+	faulty   atomic.Bool  // a planned fault is being made
 	refusals atomic.Int64 // clients that were not let in
 	stuck    atomic.Int64 // "already" said to who was idle
 
@@ -168,6 +169,7 @@ func (w *world) play(p plan) *result {
 			u.run(ctx)
 		})
 	}
+	users.Go(func() { w.watch(ctx) })
 	w.makeFaults(ctx)
 	w.calm.Store(true)
 	pause(ctx, p.calm)

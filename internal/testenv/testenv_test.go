@@ -97,4 +97,12 @@ func TestRedisSentinel(t *testing.T) {
 	if got, err := second.Do("GET", "k"); got != "v" || err != nil {
 		t.Errorf("the replica has %q, %v", got, err)
 	}
+	if m, ok := s.AtRest(); ok {
+		t.Errorf("at rest under %s without a replica", m)
+	}
+	first.Restart()
+	s.Follow(first)
+	if m, ok := s.AtRest(); !ok || m != second.Addr {
+		t.Errorf("at rest %t under %s", ok, m)
+	}
 }
