@@ -35,8 +35,9 @@ type Config struct {
 	// OnRevoked hears of sessions that ended before their time, after the commit. It must
 	// not block for long.
 	OnRevoked func(ctx context.Context, sessions []string)
-	// OnProfile hears of a user whose name or picture others may see changed, after the commit.
-	OnProfile func(ctx context.Context, user User)
+	// OnProfile hears of a user whose name or picture others may see changed, after the commit;
+	// picture: that one.
+	OnProfile func(ctx context.Context, user User, picture bool)
 	// OnDeleted hears of a user who is gone, after the commit: what other parts keep of the
 	// person must go too.
 	OnDeleted func(ctx context.Context, identity protocol.UserID)
@@ -140,7 +141,7 @@ func (c *Config) validate() error {
 		c.OnRevoked = func(context.Context, []string) {}
 	}
 	if c.OnProfile == nil {
-		c.OnProfile = func(context.Context, User) {}
+		c.OnProfile = func(context.Context, User, bool) {}
 	}
 	if c.OnDeleted == nil {
 		c.OnDeleted = func(context.Context, protocol.UserID) {}

@@ -99,7 +99,7 @@ func newHouse(t testing.TB, url string, change func(*accounts.Config)) *house {
 			}
 		},
 		OnDeleted: func(_ context.Context, id protocol.UserID) { h.deleted.Store(id, true) },
-		OnProfile: func(_ context.Context, u accounts.User) { h.told.Store(&u) },
+		OnProfile: func(_ context.Context, u accounts.User, _ bool) { h.told.Store(&u) },
 	}
 	cfg.Limiter = &limiter{now: h.now, sets: map[ratelimit.Rate]*ratelimit.Keyed{}}
 	if change != nil {

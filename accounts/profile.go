@@ -55,7 +55,7 @@ func (a *Accounts) UpdateProfile(ctx context.Context, identity protocol.UserID, 
 		return User{}, err
 	}
 	if before.Name != after.Name || before.Avatar != after.Avatar {
-		a.cfg.OnProfile(ctx, after.User)
+		a.cfg.OnProfile(ctx, after.User, before.Avatar != after.Avatar)
 	}
 	return after.User, nil
 }

@@ -190,6 +190,9 @@ type Peer struct {
 	Name  string    `json:"name"`
 	Since int64     `json:"since"`
 	State PeerState `json:"state,omitempty"`
+	// Picture is the name that the member's picture has in this room, at
+	// /api/v1/pictures/; "" where there are no accounts.
+	Picture string `json:"picture,omitempty"`
 }
 
 // RoomCreate makes a named room.

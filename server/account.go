@@ -21,7 +21,7 @@ import (
 
 const (
 	kindRevoke  bus.Kind = "revoke"  // auth's own: a session of an account is over
-	kindProfile bus.Kind = "profile" // an account's name changed
+	kindProfile bus.Kind = "profile" // an account's name or picture changed
 
 	bearerProtocol = "bearer." // before an access token in Sec-WebSocket-Protocol
 	expiryEvery    = time.Second
@@ -56,6 +56,7 @@ type people struct {
 	tokens   *auth.Tokens
 	revoked  *auth.Revocations
 	tickets  *api.Tickets
+	pictures *api.Pictures
 	accounts *accounts.Accounts
 	api      *api.API
 	logins   *logins
@@ -80,12 +81,15 @@ func (s *Server) buildPeople() (err error) {
 	}); err != nil {
 		return err
 	}
+	if p.pictures, err = api.NewPictures(s.cfg.Signer.Key("picture names"), s.cfg.Signer.Key("picture nonces")); err != nil {
+		return err
+	}
 	ac := accounts.Config{
 		Store: cfg.Store, Passwords: cfg.Passwords, Mail: cfg.Mail, Acceptable: cfg.Acceptable, Key: s.cfg.Signer.Key("accounts"), Issue: p.issue, Service: cfg.Service, Limits: cfg.Limits,
 		OnRevoked: p.onRevoked, OnProfile: p.onProfile, Logger: s.log, Registerer: s.cfg.Registerer,
 	}
 	rc := api.Config{
-		Tokens: p.tokens, Revoked: p.revoked, Guests: s.cfg.Guests, Tickets: p.tickets, JWKS: p.keyring.JWKS, Key: s.cfg.Signer.Key("api"),
+		Tokens: p.tokens, Revoked: p.revoked, Guests: s.cfg.Guests, Tickets: p.tickets, Pictures: p.pictures, JWKS: p.keyring.JWKS, Key: s.cfg.Signer.Key("api"),
 		Answers: cfg.Answers, Secure: cfg.Secure, RemoteAddr: s.cfg.RemoteAddr, Logger: s.log, Registerer: s.cfg.Registerer,
 	}
 	if cfg.Limiter != nil {
@@ -344,7 +348,8 @@ func (s *Server) auth(ctx context.Context, sess *signaling.Session, m *protocol.
 	return protocol.Authed{User: sess.User(), AuthMS: max(c.Expires.Sub(now).Milliseconds(), 1)}, nil
 }
 
-// rename gives a session a new name, also in its room.
+// rename gives a session a new name, or only tells its room that it looks
+// different now.
 func (s *Server) rename(ctx context.Context, sess *signaling.Session, u protocol.User) error {
 	sess.SetUser(u)
 	st, _, ok := s.seats.of(sess.ID())
@@ -356,7 +361,7 @@ func (s *Server) rename(ctx context.Context, sess *signaling.Session, u protocol
 		return err
 	}
 	s.cast(room, castHead{Type: protocol.TypePeerUpdated, Class: signaling.MustDeliver, Except: st.me, Snapshot: &room},
-		protocol.PeerUpdated{Peer: peer(me)})
+		protocol.PeerUpdated{Peer: s.peer(room.ID, me)})
 	return nil
 }
 
@@ -364,33 +369,36 @@ func (s *Server) rename(ctx context.Context, sess *signaling.Session, u protocol
 type profile struct {
 	Identity protocol.UserID `json:"i"`
 	Name     string          `json:"n"`
+	Picture  bool            `json:"p,omitempty"` // it is another one
 }
 
 // onProfile tells every node, this one included, of a changed account.
-func (p *people) onProfile(_ context.Context, u accounts.User) {
-	b, err := json.Marshal(profile{u.Identity, u.Name})
+func (p *people) onProfile(_ context.Context, u accounts.User, picture bool) {
+	c := profile{u.Identity, u.Name, picture}
+	b, err := json.Marshal(c)
 	if err != nil {
 		return
 	}
 	p.s.publish(bus.Message{Kind: kindProfile, Payload: b})
-	p.changed(u.Identity, u.Name)
+	p.changed(c)
 }
 
 func (p *people) receiveProfile(m bus.Message) {
 	var c profile
 	if json.Unmarshal(m.Payload, &c) == nil {
-		p.changed(c.Identity, c.Name)
+		p.changed(c)
 	}
 }
 
-// changed gives the account's sessions here its name.
-func (p *people) changed(id protocol.UserID, name string) {
-	for _, sess := range p.logins.of(string(id)) {
+// changed gives the account's sessions here its name, and has their rooms look
+// at its picture.
+func (p *people) changed(c profile) {
+	for _, sess := range p.logins.of(string(c.Identity)) {
 		u := sess.User()
-		if u.Name == name {
+		if u.Name == c.Name && !c.Picture {
 			continue
 		}
-		u.Name = name
+		u.Name = c.Name
 		p.s.background(func(ctx context.Context) {
 			if err := p.s.rename(ctx, sess, u); err != nil && !errors.Is(err, context.Canceled) {
 				p.s.log.Warn("a new name did not reach the room", "err", err)

@@ -477,6 +477,45 @@ func TestANewNameReachesTheRoomAndTheOtherSessions(t *testing.T) {
 	}, "the profile says %q", me.Name)
 }
 
+// TestANewPictureReachesTheRoom: the other one is told of it, and finds it by the
+// name that the room gave it, at any node.
+func TestANewPictureReachesTheRoom(t *testing.T) {
+	w := newTown(t, 2, nil)
+	a := w.register(0, "annie", "")
+	ann, bo := joinWith(t, w.nodes[0].url, with(a.AccessToken)), join(t, w.nodes[1].url, "Bo")
+	fa, fb := pair(t, ann, bo)
+	find := func(of protocol.Peer) string {
+		var found struct{ Picture string }
+		if code := w.send(nil, 1, "GET", "/api/v1/pictures/"+of.Picture, "", nil, &found); code != http.StatusOK {
+			t.Fatalf("%q: %d", of.Picture, code)
+		}
+		return found.Picture
+	}
+	if fa.Peer.Picture == "" || find(fa.Peer) != "" || find(fb.Peer) != "" {
+		t.Fatalf("pictures of %+v and %+v before there are any", fa.Peer, fb.Peer)
+	}
+	const dot = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+	req, err := http.NewRequestWithContext(t.Context(), "PATCH", w.nodes[1].web.URL+"/api/v1/me", strings.NewReader(`{"avatar":"`+dot+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+a.AccessToken)
+	req.Header.Set("If-Match", `"1"`)
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("PATCH: %s", resp.Status)
+	}
+	up := next[client.PeerUpdated](bo)
+	if up.Peer.Picture != fb.Peer.Picture || find(up.Peer) != dot {
+		t.Errorf("updated %+v, was %+v; %q", up, fb.Peer, find(up.Peer))
+	}
+}
+
 // TestRevokedDeviceIsOutOnEveryNode: one logs the other out.
 func TestRevokedDeviceIsOutOnEveryNode(t *testing.T) {
 	w := newTown(t, 2, nil)

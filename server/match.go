@@ -202,10 +202,10 @@ func seatID(i int) protocol.MemberID { return protocol.MemberID([]byte{byte('1' 
 func (h matchHooks) Found(id protocol.SessionID, m matchmaking.Match, you int) {
 	s := h.s
 	room := matchedRoom(m, s.mode(m.Pool))
-	me, peer := m.Members[you], m.Members[1-you]
+	me := m.Members[you]
 	found := &protocol.Found{
 		Pool: m.Pool, Mode: room.Mode, You: seatID(you),
-		Peer:    protocol.Peer{ID: seatID(1 - you), Name: peer.Name, Since: room.Members[1-you].Since.UnixMilli(), State: protocol.PeerHere},
+		Peer:    s.peer(m.ID, room.Members[1-you]),
 		Offerer: you == 0 || seeded.BothOffer.Hit(), Polite: you != 0,
 		Shared: m.Shared, RelayOnly: m.Relay, WaitedMS: max(0, time.Since(me.Since).Milliseconds()),
 		ICE: s.ice(id),

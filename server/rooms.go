@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/rondo-chat/rondo/internal/seeded"
 	"github.com/rondo-chat/rondo/internal/text"
@@ -94,7 +95,7 @@ func (s *Server) sitDown(ctx context.Context, sess *signaling.Session, room room
 	}
 	s.noteDown(sess)
 	s.cast(room, castHead{Type: protocol.TypePeerJoined, Class: signaling.MustDeliver, Except: me.ID, Snapshot: &room},
-		protocol.PeerJoined{Peer: peer(me)})
+		protocol.PeerJoined{Peer: s.peer(room.ID, me)})
 	return s.roomState(ctx, sess.ID())
 }
 
@@ -117,15 +118,18 @@ func (s *Server) roomState(ctx context.Context, id protocol.SessionID) (*protoco
 	}
 	for _, m := range room.Members {
 		if m.ID != st.me {
-			state.Peers = append(state.Peers, peer(m))
+			state.Peers = append(state.Peers, s.peer(room.ID, m))
 		}
 	}
 	return state, nil
 }
 
 // peer is a member as other members see it.
-func peer(m rooms.Member) protocol.Peer {
+func (s *Server) peer(room protocol.RoomID, m rooms.Member) protocol.Peer {
 	p := protocol.Peer{ID: m.ID, Name: m.Name, Since: m.Since.UnixMilli(), State: protocol.PeerHere}
+	if s.people != nil {
+		p.Picture = s.people.pictures.Name(room, m.ID, m.User, time.Now())
+	}
 	if m.Away {
 		p.State = protocol.PeerAway
 	}

@@ -82,6 +82,7 @@ type Config struct {
 	Revoked  Revoked
 	Guests   Guests
 	Tickets  *Tickets
+	Pictures *Pictures
 	JWKS     func() []byte
 	// Key makes device names that can be made again: 32 bytes of its own.
 	Key []byte
@@ -100,8 +101,8 @@ type Config struct {
 
 func (c *Config) setDefaults() error {
 	switch {
-	case c.Accounts == nil, c.Tokens == nil, c.Revoked == nil, c.Guests == nil, c.Tickets == nil, c.JWKS == nil:
-		return errors.New("api: Accounts, Tokens, Revoked, Guests, Tickets and JWKS are required")
+	case c.Accounts == nil, c.Tokens == nil, c.Revoked == nil, c.Guests == nil, c.Tickets == nil, c.Pictures == nil, c.JWKS == nil:
+		return errors.New("api: Accounts, Tokens, Revoked, Guests, Tickets, Pictures and JWKS are required")
 	case len(c.Key) != 32:
 		return errors.New("api: Key must have 32 bytes")
 	}

@@ -293,7 +293,7 @@ func newBench(t *testing.T, change ...func(*Config)) *bench {
 	}
 	b := &bench{t: t, accounts: newFake(), tokens: tokens, guests: auth.NewGuests(signer, time.Hour), revoked: revoked{"s_revoked": true}, doc: document(t)}
 	cfg := Config{
-		Accounts: b.accounts, Tokens: tokens, Revoked: b.revoked, Guests: b.guests, Tickets: NewTickets(signer), JWKS: ring.JWKS,
+		Accounts: b.accounts, Tokens: tokens, Revoked: b.revoked, Guests: b.guests, Tickets: NewTickets(signer), Pictures: newPictures(t), JWKS: ring.JWKS,
 		Key: signer.Key("api"), Secure: func(*http.Request) bool { return true },
 		Limiter: unlimited{},
 	}

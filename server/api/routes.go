@@ -72,6 +72,7 @@ func Routes() []Route {
 		{Method: "GET", Path: v1 + "/admin/users", Action: auth.ActionUsers, limit: read, serve: users},
 		{Method: "PATCH", Path: v1 + "/admin/users/{identity}", Action: auth.ActionUser, limit: change, serve: updateUser},
 
+		{Method: "GET", Path: v1 + "/pictures/{name}", Action: auth.ActionPublic, limit: read, serve: picture},
 		{Method: "GET", Path: v1 + "/openapi.json", Action: auth.ActionPublic, limit: read, serve: openapi},
 		{Method: "GET", Path: "/.well-known/jwks.json", Action: auth.ActionPublic, limit: read, serve: jwks},
 	}

@@ -27,6 +27,9 @@ func (b *bench) example(o operation) (path, body string) {
 			path = strings.ReplaceAll(path, "{"+p["name"].(string)+"}", v)
 		}
 	}
+	if o.path == "/api/v1/pictures/{name}" {
+		path = "/api/v1/pictures/" + b.cfg.Pictures.Name("room", "1", annID, time.Now())
+	}
 	m, ok := media(b.t, b.doc, o.o["requestBody"])["application/json"]
 	if !ok {
 		return path, ""
@@ -86,6 +89,7 @@ func TestAuthorisation(t *testing.T) {
 		"POST /api/v1/me/recovery-codes":       people,
 		"GET /api/v1/admin/users":              "mod admin bot",
 		"PATCH /api/v1/admin/users/{identity}": "admin",
+		"GET /api/v1/pictures/{name}":          everybody, // whom a room told the name
 		"GET /api/v1/openapi.json":             everybody,
 		"GET /.well-known/jwks.json":           everybody,
 	}
@@ -265,6 +269,9 @@ func TestErrorsConform(t *testing.T) {
 		for _, o := range operations(t, b.doc) {
 			path, body := b.example(o)
 			w := b.do(b.request(o.method, path, body, b.token(adminID)))
+			if protocol.CodeOf(e) == protocol.CodeNotFound && o.o["operationId"] == "picture" {
+				continue // a guest has none, and it must not show who is one
+			}
 			if w.Code < 400 && !strings.HasSuffix(path, ".json") {
 				t.Errorf("%s %s: %d although the accounts say %v", o.method, o.path, w.Code, e)
 			}
