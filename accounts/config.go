@@ -39,7 +39,8 @@ type Config struct {
 	// picture: that one.
 	OnProfile func(ctx context.Context, user User, picture bool)
 	// OnDeleted hears of a user who is gone, after the commit: what other parts keep of the
-	// person must go too.
+	// person must go too. Who has seen to that calls Departed; until then the user is one of
+	// the Departures. It must not block for long.
 	OnDeleted func(ctx context.Context, identity protocol.UserID)
 
 	Now        func() time.Time      // time.Now

@@ -42,7 +42,7 @@ func (a *Accounts) Delete(ctx context.Context, identity protocol.UserID, p Proof
 		if err := tx.DeleteCode(PurposeReset, a.resetSubject(u.EmailKey)); err != nil {
 			return nil, err
 		}
-		if err := tx.DeleteUser(u.ID); err != nil {
+		if err := errors.Join(tx.DeleteUser(u.ID), tx.PutDeparture(u.Identity, now)); err != nil {
 			return nil, err
 		}
 		if err := a.log(tx, EventDeleted, "", now, AuditRow{}); err != nil {
@@ -54,6 +54,25 @@ func (a *Accounts) Delete(ctx context.Context, identity protocol.UserID, p Proof
 		a.cfg.OnDeleted(ctx, identity)
 	}
 	return err
+}
+
+// maxDepartures is how many users Departures returns.
+const maxDepartures = 100
+
+// Departures returns users who were deleted and are not yet forgotten by what
+// else knows them: the longest gone first, some at a time.
+func (a *Accounts) Departures(ctx context.Context) (gone []protocol.UserID, err error) {
+	err = a.cfg.Store.Read(ctx, "departures", func(r Reader) (err error) {
+		gone, err = r.Departures(maxDepartures)
+		return err
+	})
+	return gone, err
+}
+
+// Departed notes that a deleted user is forgotten everywhere: with that the last
+// that was stored of them goes.
+func (a *Accounts) Departed(ctx context.Context, identity protocol.UserID) error {
+	return a.write(ctx, "departed", func(tx Tx) error { return tx.DeleteDeparture(identity) })
 }
 
 // keepAdmin refuses to take away the only administrator.

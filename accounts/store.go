@@ -66,6 +66,8 @@ type Reader interface {
 	RecoveryCodes(user string) ([]string, error) // hashes
 
 	Audit(user string) ([]AuditRow, error)
+	// Departures returns at most limit users who left, the first ones first.
+	Departures(limit int) ([]protocol.UserID, error)
 }
 
 // Tx reads and writes. A Put makes the row or replaces the one with the same key; a Delete of what is
@@ -108,6 +110,11 @@ type Tx interface {
 	SetRecoveryCodes(user string, hashes []string) error
 	// UseRecoveryCode deletes the code and reports whether it was there.
 	UseRecoveryCode(user, hash string) (bool, error)
+
+	// PutDeparture notes that a user left and is to be forgotten everywhere;
+	// DeleteDeparture that this is done.
+	PutDeparture(identity protocol.UserID, at time.Time) error
+	DeleteDeparture(identity protocol.UserID) error
 
 	// Enqueue puts a mail into the outbox, unless one with its Key is there.
 	Enqueue(mail.Row) error

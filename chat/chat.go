@@ -228,6 +228,17 @@ func (l *Log) Touch(ctx context.Context, rooms []protocol.RoomID) error {
 	return l.cfg.Store.Touch(ctx, words(rooms))
 }
 
+// Forget removes the messages of a user who is gone for good from all rooms. All
+// nodes must Unlearn them before: they would put them back after a loss. It may
+// take seconds.
+func (l *Log) Forget(ctx context.Context, user protocol.UserID) error {
+	l.Unlearn(user)
+	return l.cfg.Store.Forget(ctx, user)
+}
+
+// Unlearn forgets what this node remembers of a user's messages.
+func (l *Log) Unlearn(user protocol.UserID) { l.tails.forgetUser(user) }
+
 // Drop removes all messages of the room, whose id must not be used again. For
 // GoneFor it refuses messages.
 func (l *Log) Drop(ctx context.Context, room protocol.RoomID) error {

@@ -222,6 +222,36 @@ func (s *Memory) Drop(_ context.Context, room protocol.RoomID) error {
 	return nil
 }
 
+// Forget implements Store.
+func (s *Memory) Forget(_ context.Context, user protocol.UserID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.rooms {
+		of := wrote(t.messages, user)
+		t.messages = slices.DeleteFunc(t.messages, func(m Message) bool {
+			if !of(m) {
+				return false
+			}
+			delete(t.byCID, origin{m.From, m.CID})
+			t.bytes -= m.Weight()
+			return true
+		})
+	}
+	return nil
+}
+
+// wrote returns whether a message of a room is the user's: of those messages
+// of which no user is known, the member tells.
+func wrote(room []Message, user protocol.UserID) func(Message) bool {
+	members := map[protocol.MemberID]bool{}
+	for _, m := range room {
+		if m.User == user {
+			members[m.From] = true
+		}
+	}
+	return func(m Message) bool { return m.User == user || m.User == "" && members[m.From] }
+}
+
 // threadLocked returns the room's thread, or nil if there is none or it expired.
 func (s *Memory) threadLocked(room protocol.RoomID, now time.Time) *thread {
 	t := s.rooms[room]

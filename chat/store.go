@@ -55,6 +55,11 @@ type Store interface {
 	// Touch starts the rooms' time to live anew.
 	Touch(ctx context.Context, rooms []protocol.RoomID) error
 
+	// Forget removes the user's messages from all rooms, and those of the same
+	// members whose user is not known. Their offsets stay empty. It looks at all
+	// rooms and may take seconds.
+	Forget(ctx context.Context, user protocol.UserID) error
+
 	// Drop removes the room's messages and its counter. For GoneFor the room is
 	// gone: Append, Restore and Page answer ErrGone.
 	Drop(ctx context.Context, room protocol.RoomID) error

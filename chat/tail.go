@@ -133,6 +133,23 @@ func (s *tails) forgetLocked(room protocol.RoomID) {
 	}
 }
 
+// forgetUser drops the messages of a user from all tails.
+func (s *tails) forgetUser(user protocol.UserID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.rooms {
+		of := wrote(t.messages, user)
+		t.messages = slices.DeleteFunc(t.messages, func(m Message) bool {
+			if !of(m) {
+				return false
+			}
+			t.bytes -= m.Weight()
+			s.bytes -= m.Weight()
+			return true
+		})
+	}
+}
+
 // prune forgets the rooms that this node follows no more.
 func (s *tails) prune() {
 	s.mu.Lock()

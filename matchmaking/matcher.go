@@ -193,6 +193,15 @@ func (m *Matcher) Block(ctx context.Context, user, other protocol.UserID) error 
 	return nil
 }
 
+// ForgetUser removes a user who is gone for good from everybody's relations. It
+// may take seconds.
+func (m *Matcher) ForgetUser(ctx context.Context, user protocol.UserID) error {
+	start := time.Now()
+	err := m.cfg.Relations.Forget(ctx, user)
+	m.metrics.called("forget", start, err)
+	return err
+}
+
 // unavailable is the answer while the queue is out of reach.
 func unavailable() *protocol.Error {
 	return &protocol.Error{Code: protocol.CodeUnavailable, Msg: "matching is not available right now", Retry: time.Second}

@@ -19,6 +19,9 @@ type Relations interface {
 	Part(ctx context.Context, a, b protocol.UserID) error
 	// Exclusions returns whom the user must not meet.
 	Exclusions(ctx context.Context, user protocol.UserID) (Exclusions, error)
+	// Forget removes the user from everybody's relations, for good. It looks at all
+	// people and may take seconds.
+	Forget(ctx context.Context, user protocol.UserID) error
 }
 
 // Exclusions are the people somebody does not meet.
@@ -132,4 +135,20 @@ func (r *MemoryRelations) Exclusions(_ context.Context, user protocol.UserID) (E
 		}
 	}
 	return ex, nil
+}
+
+// Forget implements Relations.
+func (r *MemoryRelations) Forget(_ context.Context, user protocol.UserID) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.people, user)
+	r.parted = slices.DeleteFunc(r.parted, func(p parting) bool { return p.user == user || p.other == user })
+	for u, p := range r.people {
+		p.hard = slices.DeleteFunc(p.hard, func(other protocol.UserID) bool { return other == user })
+		p.recent = slices.DeleteFunc(p.recent, func(o parting) bool { return o.other == user })
+		if len(p.hard)+len(p.recent) == 0 {
+			delete(r.people, u)
+		}
+	}
+	return nil
 }

@@ -22,6 +22,7 @@ import (
 const (
 	kindRevoke  bus.Kind = "revoke"  // auth's own: a session of an account is over
 	kindProfile bus.Kind = "profile" // an account's name or picture changed
+	kindForget  bus.Kind = "forget"  // an account is gone
 
 	bearerProtocol = "bearer." // before an access token in Sec-WebSocket-Protocol
 	expiryEvery    = time.Second
@@ -86,7 +87,7 @@ func (s *Server) buildPeople() (err error) {
 	}
 	ac := accounts.Config{
 		Store: cfg.Store, Passwords: cfg.Passwords, Mail: cfg.Mail, Acceptable: cfg.Acceptable, Key: s.cfg.Signer.Key("accounts"), Issue: p.issue, Service: cfg.Service, Limits: cfg.Limits,
-		OnRevoked: p.onRevoked, OnProfile: p.onProfile, Logger: s.log, Registerer: s.cfg.Registerer,
+		OnRevoked: p.onRevoked, OnProfile: p.onProfile, OnDeleted: p.onDeleted, Logger: s.log, Registerer: s.cfg.Registerer,
 	}
 	rc := api.Config{
 		Tokens: p.tokens, Revoked: p.revoked, Guests: s.cfg.Guests, Tickets: p.tickets, Pictures: p.pictures, JWKS: p.keyring.JWKS, Key: s.cfg.Signer.Key("api"),
@@ -104,6 +105,7 @@ func (s *Server) buildPeople() (err error) {
 	}
 	s.bus.Handle(kindRevoke, func(m bus.Message) { p.revoked.Receive(m.Payload) })
 	s.bus.Handle(kindProfile, p.receiveProfile)
+	s.bus.Handle(kindForget, func(m bus.Message) { s.chat.Unlearn(protocol.UserID(m.Payload)) })
 	s.people = p
 	return nil
 }
@@ -117,6 +119,7 @@ func (p *people) start(ctx context.Context) error {
 		return fmt.Errorf("revocations: %w", err)
 	}
 	p.s.work.Go(p.watch)
+	p.s.work.Go(p.forgetDeparted)
 	return nil
 }
 

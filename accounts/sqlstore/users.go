@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/rondo-chat/rondo/accounts"
 	"github.com/rondo-chat/rondo/auth"
 	"github.com/rondo-chat/rondo/internal/database"
+	"github.com/rondo-chat/rondo/protocol"
 )
 
 const userColumns = "id, identity, email, email_key, username, password_hash, name, avatar, languages, interests, language, " +
@@ -154,4 +156,23 @@ func (t *txn) DeleteUser(id string) error {
 		}
 	}
 	return t.exec("UPDATE audit_log SET actor_id = '' WHERE actor_id = ?", id)
+}
+
+// Departures implements accounts.Reader.
+func (r *reader) Departures(limit int) ([]protocol.UserID, error) {
+	rows, err := r.q.Query("SELECT identity FROM departures ORDER BY left_at, identity LIMIT ?", limit)
+	return all(rows, err, func(row scanner) (id protocol.UserID, err error) {
+		err = row.Scan(&id)
+		return id, err
+	})
+}
+
+// PutDeparture implements accounts.Tx.
+func (t *txn) PutDeparture(identity protocol.UserID, at time.Time) error {
+	return t.put("departures", []string{"identity"}, []string{"identity", "left_at"}, string(identity), micros(at))
+}
+
+// DeleteDeparture implements accounts.Tx.
+func (t *txn) DeleteDeparture(identity protocol.UserID) error {
+	return t.exec("DELETE FROM departures WHERE identity = ?", string(identity))
 }

@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(testing.TB) accounts.Store) {
 		"SecondFactor":  testSecondFactor,
 		"Audit":         testAudit,
 		"DeleteUser":    testDeleteUser,
+		"Departures":    testDepartures,
 		"Sweep":         testSweep,
 		"Rollback":      testRollback,
 		"Serializable":  testSerializable,
@@ -368,6 +369,17 @@ func testDeleteUser(t *testing.T, s accounts.Store) {
 	}
 	wants(t, s, nil, func(r accounts.Reader) ([]accounts.AuditRow, error) { return r.Audit(user(1).ID) })
 	wants(t, s, []accounts.AuditRow{line(2, user(2).ID, "")}, func(r accounts.Reader) ([]accounts.AuditRow, error) { return r.Audit(user(2).ID) })
+}
+
+func testDepartures(t *testing.T, s accounts.Store) {
+	gone := func(r accounts.Reader) ([]protocol.UserID, error) { return r.Departures(2) }
+	wants(t, s, nil, gone)
+	write(t, s, func(tx accounts.Tx) error {
+		return errors.Join(tx.PutDeparture("u_c", at(3)), tx.PutDeparture("u_b", at(1)), tx.PutDeparture("u_a", at(2)), tx.PutDeparture("u_a", at(2)))
+	})
+	wants(t, s, []protocol.UserID{"u_b", "u_a"}, gone)
+	write(t, s, func(tx accounts.Tx) error { return errors.Join(tx.DeleteDeparture("u_b"), tx.DeleteDeparture("none")) })
+	wants(t, s, []protocol.UserID{"u_a", "u_c"}, gone)
 }
 
 func testSweep(t *testing.T, s accounts.Store) {

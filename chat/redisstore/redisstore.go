@@ -40,6 +40,9 @@ var pageLua string
 //go:embed drop.lua
 var dropLua string
 
+//go:embed forget.lua
+var forgetLua string
+
 // maxBound is the largest offset that a script can count with.
 const maxBound = 1 << 53
 
@@ -51,8 +54,8 @@ type Config struct {
 
 // Store is a chat.Store.
 type Store struct {
-	cfg                         Config
-	append, restore, page, drop *redis.Script
+	cfg                                 Config
+	append, restore, page, drop, forget *redis.Script
 }
 
 var _ chat.Store = (*Store)(nil)
@@ -68,7 +71,7 @@ func New(cfg Config) (*Store, error) {
 	}
 	cfg.Keep = keep
 	return &Store{cfg: cfg, append: redis.NewScript(appendLua), restore: redis.NewScript(restoreLua),
-		page: redis.NewScript(pageLua), drop: redis.NewScript(dropLua)}, nil
+		page: redis.NewScript(pageLua), drop: redis.NewScript(dropLua), forget: redis.NewScript(forgetLua)}, nil
 }
 
 func (s *Store) keys(room protocol.RoomID) []string {
@@ -264,4 +267,21 @@ func (s *Store) Drop(ctx context.Context, room protocol.RoomID) error {
 	ctx, cancel := s.cfg.Deadline(ctx)
 	defer cancel()
 	return rediscall.Error(s.drop.Run(ctx, s.cfg.Client, s.keys(room), chat.GoneFor.Milliseconds()).Err())
+}
+
+// Forget implements chat.Store.
+func (s *Store) Forget(ctx context.Context, user protocol.UserID) error {
+	mark, err := json.Marshal(user)
+	if err != nil {
+		return fmt.Errorf("chat/redisstore: %w", err)
+	}
+	return rediscall.Scan(ctx, s.cfg.Config, "chat:*:log", func(ctx context.Context, keys []string) error {
+		for _, key := range keys {
+			room := strings.TrimSuffix(key, "log") + "room"
+			if err := s.forget.Run(ctx, s.cfg.Client, []string{room, key}, `"user":`+string(mark)).Err(); err != nil && !errors.Is(err, redis.Nil) {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(testing.TB, chat.Retention) chat.Store) {
 		{"Behind", testBehind},
 		{"Union", testUnion},
 		{"Gone", testGone},
+		{"Forget", testForget},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open) })
@@ -403,4 +404,36 @@ func (m *model) page(q protocol.ChatQuery) protocol.ChatHistory {
 	}
 	h.Messages = append([]protocol.ChatMessage{}, fits...)
 	return h
+}
+
+func testForget(t *testing.T, open func(testing.TB, chat.Retention) chat.Store) {
+	s := open(t, chat.Retention{Messages: 5})
+	l := newLog(t, s)
+	for i, from := range []string{"1", "2", "1", "1"} {
+		send(t, l, "r", message(from, "c"+strconv.Itoa(i), `"user":"g_1" \"user\":\"g_1\"`))
+		send(t, l, "q", message("3", "c"+strconv.Itoa(i), "text"))
+	}
+	unknown := message("1", "unknown", "by a member whose user another node did not know")
+	unknown.User = ""
+	send(t, l, "r", unknown)
+	for range 2 { // it may be repeated
+		if err := l.Forget(t.Context(), "g_1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if h := history(t, l, "r", protocol.ChatQuery{}); len(h.Messages) != 1 || h.Messages[0].Off != 2 || h.Messages[0].From != "2" || h.Off != 5 || h.More {
+		t.Errorf("there is %+v", h)
+	}
+	if h := history(t, l, "q", protocol.ChatQuery{}); offs(h) != "1-4/4" {
+		t.Errorf("of another there is %s", offs(h))
+	}
+	// Offsets go on, what was forgotten weighs nothing, and may be said again.
+	for i := range 4 {
+		if m := send(t, l, "r", message("1", "c"+strconv.Itoa(i), "again")); m.Off != uint64(6+i) {
+			t.Errorf("the next has the offset %d", m.Off)
+		}
+	}
+	if h := history(t, l, "r", protocol.ChatQuery{}); len(h.Messages) != 5 || h.Messages[0].Off != 2 {
+		t.Errorf("there is %+v", h)
+	}
 }

@@ -35,6 +35,7 @@ func openSQLite(path string, write bool, timeout time.Duration) (*sql.DB, error)
 	}
 	if write {
 		q.Set("_txlock", "immediate")
+		pragmas = append(pragmas, "secure_delete(1)") // what is deleted is overwritten
 	} else {
 		pragmas = append(pragmas, "query_only(1)")
 	}

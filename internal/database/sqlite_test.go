@@ -35,7 +35,7 @@ func TestPragmas(t *testing.T) {
 	}{
 		{db.write, "journal_mode", "wal"}, {db.read, "journal_mode", "wal"},
 		{db.write, "synchronous", "2"},
-		{db.write, "foreign_keys", "1"},
+		{db.write, "foreign_keys", "1"}, {db.write, "secure_delete", "1"},
 		{db.write, "busy_timeout", "5000"}, {db.read, "busy_timeout", "5000"},
 		{db.write, "query_only", "0"}, {db.read, "query_only", "1"},
 	} {

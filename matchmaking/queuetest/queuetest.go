@@ -57,6 +57,7 @@ func Run(t *testing.T, open func(t *testing.T) Driver) {
 		"model":            (*suite).model,
 		"relations":        (*suite).relations,
 		"relations bounds": (*suite).relationsBounds,
+		"relations forget": (*suite).relationsForget,
 	}
 	for _, name := range slices.Sorted(mapsKeys(parts)) {
 		t.Run(name, func(t *testing.T) {
@@ -703,6 +704,42 @@ func (s *suite) relationsBounds() {
 		ex, err = s.Relations.Exclusions(ctx, id(i))
 		if err != nil || !slices.Equal(ex.Hard, []protocol.UserID{id(0)}) {
 			s.Fatalf("%v, %v", ex.Hard, err)
+		}
+	}
+}
+
+// relationsForget: also those are rid of somebody whom that one had long lost
+// sight of.
+func (s *suite) relationsForget() {
+	ctx := s.Context()
+	id := func(i int) protocol.UserID { return protocol.UserID(fmt.Sprintf("%s-%d", s.pool, i)) }
+	const others = matchmaking.BlockKeep + 20
+	for i := 1; i <= others; i++ {
+		for _, err := range []error{s.Relations.Block(ctx, id(0), id(i)), s.Relations.Part(ctx, id(0), id(i))} {
+			if err != nil {
+				s.Fatal(err)
+			}
+		}
+	}
+	if err := s.Relations.Block(ctx, id(1), id(2)); err != nil {
+		s.Fatal(err)
+	}
+	for range 2 { // it may be repeated
+		if err := s.Relations.Forget(ctx, id(0)); err != nil {
+			s.Fatal(err)
+		}
+	}
+	for i := range others + 1 {
+		ex, err := s.Relations.Exclusions(ctx, id(i))
+		if err != nil {
+			s.Fatal(err)
+		}
+		want := 0
+		if i == 1 || i == 2 {
+			want = 1
+		}
+		if len(ex.Hard) != want || len(ex.Recent) != 0 || slices.Contains(ex.Hard, id(0)) {
+			s.Fatalf("of %d there is %v", i, ex)
 		}
 	}
 }

@@ -81,6 +81,24 @@ func (r *Relations) Exclusions(ctx context.Context, u protocol.UserID) (matchmak
 	return matchmaking.Exclusions{Hard: users(hard.Val()), Recent: users(recent.Val())}, nil
 }
 
+// Forget implements matchmaking.Relations. Others may have the user although the
+// user's own sets do not say so any more, so all are looked at.
+func (r *Relations) Forget(ctx context.Context, u protocol.UserID) error {
+	return rediscall.Scan(ctx, r.cfg.Config, "people:*", func(ctx context.Context, keys []string) error {
+		_, err := r.cfg.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for _, key := range keys {
+				if key == r.key(u, "blocked") || key == r.key(u, "recent") {
+					p.Unlink(ctx, key)
+				} else {
+					p.ZRem(ctx, key, string(u))
+				}
+			}
+			return nil
+		})
+		return err
+	})
+}
+
 func users(ids []string) []protocol.UserID {
 	var list []protocol.UserID
 	for _, id := range ids {
