@@ -4,6 +4,7 @@
 // A Store is everything that several parts need of the same tables: the
 // accounts.Store, the outbox of internal/mail, the auth.KeyStore, the list of revocations
 // and the saved answers of REST. Times are microseconds; 0 is the zero time.
+// It also copies all of it: Move to another database, Backup to a file and Restore from it.
 // In MariaDB all text, ids too, is utf8mb4: a column of ASCII cannot be compared with what a client may send.
 package sqlstore
 
@@ -11,6 +12,7 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"io/fs"
 	"time"
 
 	"github.com/rondo-chat/rondo/accounts"
@@ -20,16 +22,22 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
+// setName is the name of the set of migrations; its versions are in the table goose_accounts.
+const setName = "accounts"
+
 // Store implements accounts.Store. It is safe for concurrent use, also by several nodes.
-type Store struct{ db *database.DB }
+type Store struct {
+	db    *database.DB
+	files fs.FS // migrations
+}
 
 var _ accounts.Store = (*Store)(nil)
 
 // New returns the store in the database, whose tables Migrate makes.
-func New(db *database.DB) *Store { return &Store{db: db} }
+func New(db *database.DB) *Store { return &Store{db: db, files: migrations} }
 
 // Migrate brings the tables up to date; any number of nodes may do so at once.
-func (s *Store) Migrate(ctx context.Context) error { return s.db.Migrate(ctx, "accounts", migrations) }
+func (s *Store) Migrate(ctx context.Context) error { return s.db.Migrate(ctx, setName, s.files) }
 
 // Write implements accounts.Store.
 func (s *Store) Write(ctx context.Context, name string, f func(accounts.Tx) error) error {
