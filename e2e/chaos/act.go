@@ -66,7 +66,7 @@ func (l *life) misfortune(p int) bool {
 
 func (l *life) find(ctx context.Context) {
 	l.note(history.Event{Kind: history.Ask})
-	l.searching = true
+	l.searching, l.asking = true, true
 	took, err := l.do(ctx, func(ctx context.Context) error {
 		_, err := l.c.Find(ctx, protocol.Find{})
 		return err
@@ -76,6 +76,7 @@ func (l *life) find(ctx context.Context) {
 
 // asked writes down how a search began.
 func (l *life) asked(ctx context.Context, took time.Duration, err error) {
+	l.asking = false
 	if l.over {
 		return
 	}
@@ -99,7 +100,7 @@ func (l *life) next(ctx context.Context) {
 	room := l.room
 	l.note(history.Event{Kind: history.Quit, Room: room})
 	l.note(history.Event{Kind: history.Ask})
-	l.searching = true
+	l.searching, l.asking = true, true
 	took, err := l.do(ctx, func(ctx context.Context) error {
 		_, err := l.c.Next(ctx, nil)
 		return err

@@ -125,13 +125,13 @@ func (s *watched) restart(between func()) {
 	between()
 	s.AwaitFailover(old)
 	old.Restart()
-	s.Follow(old)
+	s.AwaitRest()
 }
 
 // well also waits for the replica: to lose the master before it follows is two faults
 // at once.
 func (s *watched) well() {
-	testenv.Eventually(s.t, 30*time.Second, func() bool { _, ok := s.AtRest(); return ok }, "the replica follows its master")
+	s.AwaitRest()
 }
 
 func (s *watched) pid() (int, error) { return pidOf(s.Master()) }

@@ -81,6 +81,7 @@ type life struct {
 
 	room      string
 	searching bool
+	asking    bool      // for a search; the answer comes after any snapshot
 	until     time.Time // the link is dark until then; zero: it is not
 	n         int       // payloads
 	over      bool
@@ -192,7 +193,7 @@ func (l *life) up(ev client.Up) {
 			e.Page = append(e.Page, history.Message{Off: m.Off, ID: m.Text})
 		}
 	}
-	l.room, l.searching = e.Room, e.Searching
+	l.room, l.searching = e.Room, e.Searching || l.asking && e.Room == ""
 	l.note(e)
 }
 

@@ -138,16 +138,38 @@ func field(reply, name string) string {
 	return value
 }
 
-// Follow makes a server that was started again a replica of the master, as its
-// configuration file would; by themselves the sentinels do so after eight seconds,
-// and until then an empty server may be made the master.
-func (s *Sentinel) Follow(old *RedisServer) {
+// AwaitRest waits until all is as AtRest says. It makes a server that was the master
+// before, and thinks that it still is, a replica, as its configuration file would where it was started
+// again: by themselves the sentinels do so after eight seconds, and until then an empty server may
+// be made the master.
+func (s *Sentinel) AwaitRest() {
 	s.t.Helper()
-	host, port, _ := net.SplitHostPort(s.masterBut(old).Addr) // it was joined
-	if _, err := old.Do("REPLICAOF", host, port); err != nil {
-		s.t.Errorf("REPLICAOF: %v", err)
+	Eventually(s.t, 30*time.Second, func() bool {
+		if _, ok := s.AtRest(); ok {
+			return true
+		}
+		s.demote()
+		return false
+	}, "the replica follows its master")
+}
+
+// demote makes servers replicas that are masters by their own account only.
+func (s *Sentinel) demote() {
+	master := ""
+	for _, addr := range s.sentinels {
+		m, err := command(addr, "SENTINEL", "MASTER", masterName)
+		at := net.JoinHostPort(field(m, "ip"), field(m, "port"))
+		if err != nil || field(m, "flags") != "master" || master != "" && at != master {
+			return
+		}
+		master = at
 	}
-	Eventually(s.t, 30*time.Second, func() bool { _, ok := s.AtRest(); return ok }, "the replica follows its master")
+	for _, server := range s.Servers {
+		if server.Addr != master && server.isMaster() {
+			host, port, _ := net.SplitHostPort(master) // it was joined
+			_, _ = server.Do("REPLICAOF", host, port)  // else the next time
+		}
+	}
 }
 
 func (s *RedisServer) isMaster() bool {

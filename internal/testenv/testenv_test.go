@@ -101,7 +101,7 @@ func TestRedisSentinel(t *testing.T) {
 		t.Errorf("at rest under %s without a replica", m)
 	}
 	first.Restart()
-	s.Follow(first)
+	s.AwaitRest()
 	if m, ok := s.AtRest(); !ok || m != second.Addr {
 		t.Errorf("at rest %t under %s", ok, m)
 	}

@@ -101,6 +101,7 @@ export class Rondo extends Emitter {
   #wish = {};
   #cancelling = false;
   #searches = 0; // rises whenever a search begins or ends
+  #seeking = 0; // requests for a search that have no answer yet
   /** @type {{id: string, passcode?: string} | null} */
   #joined = null; // to come back to a named room with a new session
 
@@ -410,14 +411,18 @@ export class Rondo extends Emitter {
     this.limits = state.limits;
     this.pools = state.pools;
     this.features = state.features;
-    this.#searches++;
-    this.search = state.match;
+    // A request under way is answered after this, so it knows better; not so who was found.
+    const asked = this.#seeking > 0 && !state.room;
+    if (!asked) {
+      this.#searches++;
+      this.search = state.match;
+    }
     if (state.room && this.room?.id === state.room.room) this.room.resync(state.room);
     else {
       this.#endRoom('lost');
       if (state.room) this.#enter(state.room);
     }
-    this.emit('waiting', this.search);
+    if (!asked) this.emit('waiting', this.search);
     this.emit('session', { fresh, reset: false });
   }
 
@@ -474,8 +479,14 @@ export class Rondo extends Emitter {
   /** @param {string} t */
   async #seek(t) {
     const search = ++this.#searches;
+    this.#seeking++;
     /** @type {Waiting} */
-    const waiting = await this.#patiently(t, this.#wish, {}, () => search === this.#searches);
+    let waiting;
+    try {
+      waiting = await this.#patiently(t, this.#wish, {}, () => search === this.#searches);
+    } finally {
+      this.#seeking--;
+    }
     if (search === this.#searches) this.#setSearch(waiting, search);
     return this.search;
   }

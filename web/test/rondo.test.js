@@ -217,6 +217,23 @@ test('a fresh resume brings room, chat and match back', async () => {
   assert.equal(rondo.room?.offers('2'), true);
 });
 
+test('a search that is asked for while the connection is lost is not given up', async () => {
+  const rondo = await client();
+  const p = rondo.find({ pool: 'text' });
+  await settle();
+  /** @type {any[]} */
+  const told = [];
+  rondo.on('waiting', (w) => told.push(w));
+  socket().drop(1006);
+  await new Promise((r) => setTimeout(r, 5));
+  socket().open();
+  socket().resumed({ seq: 0, state: { user: { id: 'g', name: 'Ann', guest: true }, limits: {}, pools: [], features: [], match: null, room: null } });
+  await answer('match.find', waiting);
+  assert.equal((await p)?.reach, 'anyone');
+  assert.equal(rondo.search?.reach, 'anyone');
+  assert.equal(told.includes(null), false);
+});
+
 test('ICE credentials are asked for once at a time, and not too often', async (t) => {
   const rondo = await client();
   assert.equal((await rondo.ice())?.ttl_ms, 600000);
