@@ -26,6 +26,9 @@ type Config struct {
 	Issue func(user User, session string) (access string, expires time.Time, err error)
 
 	Service string // the name that authenticator apps show; "Rondo"
+	// Origin is the page's: passkeys belong to its host ("https://rondo.example"). "": in
+	// development; then it is the one that a request says it comes from.
+	Origin string
 	// Acceptable says why a new password is not taken; hints are what it must not be. password.Acceptable.
 	Acceptable func(password string, hints ...string) *protocol.Error
 
@@ -57,6 +60,8 @@ type Limits struct {
 	Grace      time.Duration // how long a refresh token serves after its first use; 30 s
 	Devices    int           // of one user; 50, the longest unseen goes
 	AuditTTL   time.Duration // how long the audit log remembers; 180 d
+	Passkeys   int           // of one user; 10
+	PasskeyTTL time.Duration // how long people have to show a passkey; 5 min
 
 	// Rates: of one address (IPv6: /64), one e-mail address or username, one device known to the
 	// account, one session.
@@ -67,6 +72,7 @@ type Limits struct {
 	LoginAddr    ratelimit.Rate // logins from devices that the account does not know; 1 in 5 s, 100 at once
 	LoginAccount ratelimit.Rate // the same, to one account; 1 in 60 s, 10 at once
 	LoginDevice  ratelimit.Rate // logins from one known device; 1 in 30 s, 10 at once
+	LoginPasskey ratelimit.Rate // logins by one passkey from devices that the account does not know; 1 in 60 s, 10 at once
 	SecondFactor ratelimit.Rate // codes of the second factor, of one user; 1 in 2 min, 6 at once
 	Proof        ratelimit.Rate // passwords asked again, of one user; 1 in 30 s, 10 at once
 	Refresh      ratelimit.Rate // of one session; 10 in 1 s, 300 at once
@@ -93,6 +99,8 @@ func (l *Limits) setDefaults() {
 	defaultTo(&l.Grace, 30*time.Second)
 	defaultTo(&l.Devices, 50)
 	defaultTo(&l.AuditTTL, 180*24*time.Hour)
+	defaultTo(&l.Passkeys, 10)
+	defaultTo(&l.PasskeyTTL, 5*time.Minute)
 	every := func(d time.Duration, burst float64) ratelimit.Rate {
 		return ratelimit.Rate{PerSecond: 1 / d.Seconds(), Burst: burst}
 	}
@@ -103,6 +111,7 @@ func (l *Limits) setDefaults() {
 	defaultTo(&l.LoginAddr, every(5*time.Second, 100))
 	defaultTo(&l.LoginAccount, every(time.Minute, 10))
 	defaultTo(&l.LoginDevice, every(30*time.Second, 10))
+	defaultTo(&l.LoginPasskey, every(time.Minute, 10))
 	defaultTo(&l.SecondFactor, every(2*time.Minute, 6))
 	defaultTo(&l.Proof, every(30*time.Second, 10))
 	defaultTo(&l.Refresh, every(100*time.Millisecond, 300))
@@ -121,7 +130,7 @@ func (c *Config) validate() error {
 		return errors.New("accounts: Store, Passwords, Mail and Issue are required")
 	case len(c.Key) != 32:
 		return errors.New("accounts: Key must have 32 bytes")
-	case c.Limits.CodeTries < 0 || c.Limits.Devices < 0 || c.Limits.Grace < 0 || c.Limits.CodeTTL < 0:
+	case c.Limits.CodeTries < 0 || c.Limits.Devices < 0 || c.Limits.Grace < 0 || c.Limits.CodeTTL < 0, c.Limits.Passkeys < 0, c.Limits.PasskeyTTL < 0:
 		return errors.New("accounts: a limit is negative")
 	}
 	c.Limits.setDefaults()

@@ -2,6 +2,7 @@ package accounts
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"time"
 
@@ -92,17 +93,28 @@ func keepAdmin(r Reader, u UserRow) error {
 
 // Export is all that is stored of a user, but for secrets.
 type Export struct {
-	User     User          `json:"user"`
-	TOTP     *FactorInfo   `json:"totp,omitempty"`
-	Devices  []DeviceInfo  `json:"devices"`
-	Sessions []SessionInfo `json:"sessions"`
-	Log      []AuditInfo   `json:"log"`
+	User     User            `json:"user"`
+	TOTP     *FactorInfo     `json:"totp,omitempty"`
+	Passkeys []PasskeyRecord `json:"passkeys"`
+	Devices  []DeviceInfo    `json:"devices"`
+	Sessions []SessionInfo   `json:"sessions"`
+	Log      []AuditInfo     `json:"log"`
 }
 
 // FactorInfo is what is stored of a second factor besides its secret.
 type FactorInfo struct {
 	Confirmed bool      `json:"confirmed"`
 	Created   time.Time `json:"created"`
+}
+
+// PasskeyRecord is all that is stored of a passkey. What is secret of it never leaves the authenticator.
+type PasskeyRecord struct {
+	PasskeyInfo
+	Credential []byte   `json:"credential_id"` // base64
+	PublicKey  []byte   `json:"public_key"`    // COSE, base64
+	Uses       uint32   `json:"sign_count"`
+	Transports []string `json:"transports,omitempty"`
+	Model      string   `json:"aaguid"` // of the authenticator
 }
 
 // SessionInfo is a session as its owner sees it.
@@ -138,7 +150,7 @@ func (a *Accounts) Export(ctx context.Context, identity protocol.UserID) (Export
 }
 
 func collect(r Reader, u UserRow) (Export, error) {
-	e := Export{User: u.User, Devices: []DeviceInfo{}, Sessions: []SessionInfo{}, Log: []AuditInfo{}}
+	e := Export{User: u.User, Passkeys: []PasskeyRecord{}, Devices: []DeviceInfo{}, Sessions: []SessionInfo{}, Log: []AuditInfo{}}
 	devices, err := r.Devices(u.ID)
 	if err != nil {
 		return e, err
@@ -159,6 +171,16 @@ func collect(r Reader, u UserRow) (Export, error) {
 		e.TOTP = &FactorInfo{Confirmed: factor.Confirmed, Created: factor.Created}
 	case !errors.Is(err, ErrNotFound):
 		return e, err
+	}
+	passkeys, err := r.Passkeys(u.ID)
+	if err != nil {
+		return e, err
+	}
+	for _, k := range passkeys {
+		c := k.Credential
+		e.Passkeys = append(e.Passkeys, PasskeyRecord{
+			PasskeyInfo: passkeyInfo(k), Credential: c.ID, PublicKey: c.PublicKey, Uses: c.SignCount, Transports: c.Transports, Model: hex.EncodeToString(c.AAGUID),
+		})
 	}
 	lines, err := r.Audit(u.ID)
 	for _, l := range lines {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rondo-chat/rondo/internal/mail"
+	"github.com/rondo-chat/rondo/internal/passkey"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -31,7 +32,7 @@ type TakenError struct{ Field Field }
 
 func (e *TakenError) Error() string { return "accounts: taken: " + string(e.Field) }
 
-// Field names a unique value of a user or registration.
+// Field names a unique value of a user, registration or passkey.
 type Field string
 
 // The fields.
@@ -40,6 +41,8 @@ const (
 	ByIdentity Field = "identity"
 	ByEmail    Field = "email" // by EmailKey
 	ByUsername Field = "username"
+	// ByCredential is the credential's id of a passkey.
+	ByCredential Field = "credential"
 )
 
 // Reader reads. What is one row is ErrNotFound if it is not there. Lists
@@ -65,13 +68,17 @@ type Reader interface {
 	TOTP(user string) (TOTPRow, error)
 	RecoveryCodes(user string) ([]string, error) // hashes
 
+	Passkey(id string) (PasskeyRow, error)
+	PasskeyByCredential(credential []byte) (PasskeyRow, error)
+	Passkeys(user string) ([]PasskeyRow, error)
+
 	Audit(user string) ([]AuditRow, error)
 	// Departures returns at most limit users who left, the first ones first.
 	Departures(limit int) ([]protocol.UserID, error)
 }
 
 // Tx reads and writes. A Put makes the row or replaces the one with the same key; a Delete of what is
-// not there does nothing. What Tx reads of users, sessions, codes and second factors is
+// not there does nothing. What Tx reads of users, sessions, codes, second factors and passkeys is
 // locked against other transactions until the end.
 type Tx interface {
 	Reader
@@ -115,6 +122,13 @@ type Tx interface {
 	// DeleteDeparture that this is done.
 	PutDeparture(identity protocol.UserID, at time.Time) error
 	DeleteDeparture(identity protocol.UserID) error
+
+	// InsertPasskey is a *TakenError if there is one with that credential's id.
+	InsertPasskey(PasskeyRow) error
+	// UpdatePasskey sets what changes of the row with this ID: Name, LastUsed, and SignCount and BackedUp of
+	// the credential; ErrNotFound.
+	UpdatePasskey(PasskeyRow) error
+	DeletePasskey(id string) error
 
 	// Enqueue puts a mail into the outbox, unless one with its Key is there.
 	Enqueue(mail.Row) error
@@ -174,6 +188,15 @@ type RegistrationRow struct {
 	Expires  time.Time
 }
 
+// PasskeyRow is a passkey of a user.
+type PasskeyRow struct {
+	ID, User   string
+	Credential passkey.Credential
+	Name       string
+	Created    time.Time
+	LastUsed   time.Time // zero: never
+}
+
 // Purpose is what a code is for.
 type Purpose string
 
@@ -181,9 +204,11 @@ type Purpose string
 const (
 	PurposeVerify Purpose = "verify" // subject: the registration's ID
 	PurposeReset  Purpose = "reset"  // subject: a hash of the e-mail address
+	// PurposePasskey is a challenge that was answered, and serves no more; subject: a hash of it.
+	PurposePasskey Purpose = "passkey"
 )
 
-// CodeRow is a code that was mailed.
+// CodeRow is a code that was mailed, or what else counts once.
 type CodeRow struct {
 	Purpose Purpose
 	Subject string
@@ -221,7 +246,7 @@ type Event string
 const (
 	EventRegistered      Event = "registered"
 	EventLogin           Event = "login"
-	EventLoginFailed     Event = "login_failed" // detail: password, code, disabled
+	EventLoginFailed     Event = "login_failed" // detail: password, code, disabled, passkey
 	EventLogout          Event = "logout"
 	EventLogoutAll       Event = "logout_all"
 	EventRefreshReuse    Event = "refresh_reuse"
@@ -235,6 +260,11 @@ const (
 	EventTOTPDisabled    Event = "totp_disabled"
 	EventRecoveryUsed    Event = "recovery_code_used"
 	EventRecoveryNew     Event = "recovery_codes_new"
+	EventPasskeyAdded    Event = "passkey_added"
+	EventPasskeyUsed     Event = "passkey_used"
+	EventPasskeyRenamed  Event = "passkey_renamed"
+	EventPasskeyDeleted  Event = "passkey_deleted"
+	EventPasskeyCloned   Event = "passkey_cloned" // refused: its counter went back
 	EventProfile         Event = "profile_changed"
 	EventDeactivated     Event = "deactivated"
 	EventReactivated     Event = "reactivated"

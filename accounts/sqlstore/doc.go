@@ -89,6 +89,8 @@ func taken(err error) error {
 		return &accounts.TakenError{Field: accounts.ByEmail}
 	case "users_username", "registrations_username":
 		return &accounts.TakenError{Field: accounts.ByUsername}
+	case "passkeys_credential_id":
+		return &accounts.TakenError{Field: accounts.ByCredential}
 	}
 	return err
 }

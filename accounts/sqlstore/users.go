@@ -148,6 +148,7 @@ func (t *txn) DeleteUser(id string) error {
 		"DELETE FROM user_devices WHERE user_id = ?",
 		"DELETE FROM totp WHERE user_id = ?",
 		"DELETE FROM recovery_codes WHERE user_id = ?",
+		"DELETE FROM passkeys WHERE user_id = ?",
 		"DELETE FROM audit_log WHERE user_id = ?",
 		"DELETE FROM users WHERE id = ?",
 	} {

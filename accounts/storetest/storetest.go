@@ -2,6 +2,7 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/rondo-chat/rondo/accounts"
 	"github.com/rondo-chat/rondo/auth"
 	"github.com/rondo-chat/rondo/internal/mail"
+	"github.com/rondo-chat/rondo/internal/passkey"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -31,6 +33,7 @@ func Run(t *testing.T, open func(testing.TB) accounts.Store) {
 		"Registrations": testRegistrations,
 		"Codes":         testCodes,
 		"SecondFactor":  testSecondFactor,
+		"Passkeys":      testPasskeys,
 		"Audit":         testAudit,
 		"DeleteUser":    testDeleteUser,
 		"Departures":    testDepartures,
@@ -331,6 +334,45 @@ func testSecondFactor(t *testing.T, s accounts.Store) {
 	wants(t, s, nil, func(r accounts.Reader) ([]string, error) { return r.RecoveryCodes(u.ID) })
 }
 
+// passkeyOf has a credential's id of the greatest length, whose last byte alone tells it from others.
+func passkeyOf(user string, n int) accounts.PasskeyRow {
+	id := append(bytes.Repeat([]byte{0, 255, '\'', 0x80}, 255), 0, 0, byte(n))
+	return accounts.PasskeyRow{ID: fmt.Sprint("k", n), User: user, Name: "Ünal's 👩‍👩‍👧‍👦", Created: at(n), Credential: passkey.Credential{
+		ID: id, PublicKey: []byte{0xa5, 0, 1, byte(n)}, SignCount: 1<<32 - 1, Transports: []string{"internal", "hybrid"}, AAGUID: make([]byte, 16),
+		BackupEligible: true,
+	}}
+}
+
+func testPasskeys(t *testing.T, s accounts.Store) {
+	one, two, other := passkeyOf("u1", 1), passkeyOf("u1", 2), passkeyOf("u2", 3)
+	two.Credential.Transports, two.Credential.BackedUp, two.LastUsed = nil, true, at(5)
+	write(t, s, func(tx accounts.Tx) error {
+		return errors.Join(tx.InsertPasskey(two), tx.InsertPasskey(one), tx.InsertPasskey(other))
+	})
+	wants(t, s, []accounts.PasskeyRow{one, two}, func(r accounts.Reader) ([]accounts.PasskeyRow, error) { return r.Passkeys("u1") })
+	wants(t, s, two, func(r accounts.Reader) (accounts.PasskeyRow, error) { return r.Passkey("k2") })
+	wants(t, s, other, func(r accounts.Reader) (accounts.PasskeyRow, error) {
+		return r.PasskeyByCredential(other.Credential.ID)
+	})
+	stolen := passkeyOf("u2", 1)
+	stolen.ID = "k9"
+	err := s.Write(t.Context(), "test", func(tx accounts.Tx) error { return tx.InsertPasskey(stolen) })
+	if taken, ok := errors.AsType[*accounts.TakenError](err); !ok || taken.Field != accounts.ByCredential {
+		t.Errorf("a credential that another has: %v", err)
+	}
+	one.Name, one.LastUsed, one.Credential.SignCount, one.Credential.BackedUp = "x", at(9), 7, true
+	changed := one
+	changed.User, changed.Created, changed.Credential.PublicKey = "u2", at(60), []byte{1} // what never changes
+	write(t, s, func(tx accounts.Tx) error { return tx.UpdatePasskey(changed) })
+	wants(t, s, one, func(r accounts.Reader) (accounts.PasskeyRow, error) { return r.Passkey("k1") })
+	err = s.Write(t.Context(), "test", func(tx accounts.Tx) error { return tx.UpdatePasskey(passkeyOf("u1", 8)) })
+	if !errors.Is(err, accounts.ErrNotFound) {
+		t.Errorf("update of none: %v", err)
+	}
+	write(t, s, func(tx accounts.Tx) error { return errors.Join(tx.DeletePasskey("k1"), tx.DeletePasskey("none")) })
+	wants(t, s, []accounts.PasskeyRow{two}, func(r accounts.Reader) ([]accounts.PasskeyRow, error) { return r.Passkeys("u1") })
+}
+
 func line(n int, user, actor string) accounts.AuditRow {
 	return accounts.AuditRow{ID: fmt.Sprint("l", n), User: user, Actor: actor, Event: accounts.EventLogin, Detail: "d", Device: "dev", Addr: "2001:db8::/48", At: at(n)}
 }
@@ -349,7 +391,7 @@ func testDeleteUser(t *testing.T, s accounts.Store) {
 		write(t, s, func(tx accounts.Tx) error {
 			return errors.Join(tx.InsertUser(u), tx.PutSession(session), tx.PutToken(accounts.TokenRow{Hash: fmt.Sprint("t", n), Session: session.ID}),
 				tx.PutDevice(accounts.DeviceRow{ID: fmt.Sprint("d", n), User: u.ID, Secret: "x"}), tx.PutTOTP(accounts.TOTPRow{User: u.ID, Secret: "x", Confirmed: true}),
-				tx.SetRecoveryCodes(u.ID, []string{"x"}), tx.Log(line(n, u.ID, user(1).ID)))
+				tx.SetRecoveryCodes(u.ID, []string{"x"}), tx.InsertPasskey(passkeyOf(u.ID, n)), tx.Log(line(n, u.ID, user(1).ID)))
 		})
 	}
 	write(t, s, func(tx accounts.Tx) error { return tx.DeleteUser(user(1).ID) })
@@ -361,6 +403,7 @@ func testDeleteUser(t *testing.T, s accounts.Store) {
 			"token":   func(r accounts.Reader) error { _, err := r.Token(fmt.Sprint("t", n)); return err },
 			"device":  func(r accounts.Reader) error { _, err := r.Device(fmt.Sprint("d", n)); return err },
 			"totp":    func(r accounts.Reader) error { _, err := r.TOTP(id); return err },
+			"passkey": func(r accounts.Reader) error { _, err := r.Passkey(fmt.Sprint("k", n)); return err },
 		} {
 			if _, err := read(t, s, func(r accounts.Reader) (int, error) { return 0, f(r) }); !errors.Is(err, want) {
 				t.Errorf("user %d, %s: %v", n, what, err)
@@ -484,6 +527,8 @@ func testMissing(t *testing.T, s accounts.Store) {
 			"username":         func(r accounts.Reader) error { _, err := r.RegistrationByUsername(key); return err },
 			"code":             func(r accounts.Reader) error { _, err := r.Code(accounts.PurposeReset, key); return err },
 			"totp":             func(r accounts.Reader) error { _, err := r.TOTP(key); return err },
+			"passkey":          func(r accounts.Reader) error { _, err := r.Passkey(key); return err },
+			"credential":       func(r accounts.Reader) error { _, err := r.PasskeyByCredential([]byte(key)); return err },
 		} {
 			if _, err := read(t, s, func(r accounts.Reader) (int, error) { return 0, f(r) }); !errors.Is(err, accounts.ErrNotFound) {
 				t.Errorf("%s %.20q: %v", what, key, err)

@@ -65,6 +65,7 @@ func vendors() []vendor {
 		{"github.com/prometheus/client_model", nil},
 		{"go.uber.org/goleak", nil},
 		{"github.com/wneessen/go-mail", []string{"internal/mail"}},
+		{"github.com/go-webauthn/webauthn", []string{"internal/passkey"}},
 		{"golang.org/x/text", nil},
 		{"golang.org/x/crypto", nil},
 		{"golang.org/x/time", nil},

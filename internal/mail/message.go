@@ -17,12 +17,13 @@ const (
 	Reset             Template = "reset"              // Code, Minutes: the password was forgotten
 	NewDevice         Template = "new_device"         // Device, Place, At: a log-in from a device not seen before
 	PasswordChanged   Template = "password_changed"   // Place, At
+	PasskeyAdded      Template = "passkey_added"      // Device, Place, At: one more way to log in
 	Deleted           Template = "deleted"            // At: the account is gone
 )
 
 // Templates returns all templates.
 func Templates() []Template {
-	return []Template{Verify, AlreadyRegistered, Reset, NewDevice, PasswordChanged, Deleted}
+	return []Template{Verify, AlreadyRegistered, Reset, NewDevice, PasswordChanged, PasskeyAdded, Deleted}
 }
 
 // Languages returns the languages that the templates are written in; mails to

@@ -21,7 +21,7 @@ func samples() map[Template]Message {
 			m.Data = Data{Code: "40718293", Minutes: 10}
 		case AlreadyRegistered:
 			m.Data = Data{Username: "ana_maria"}
-		case NewDevice:
+		case NewDevice, PasskeyAdded:
 			m.Data = Data{Device: "Firefox on Linux", Place: "203.0.113.0/24", At: at}
 		case PasswordChanged:
 			m.Data = Data{Place: "2001:db8:1::/48", At: at}
