@@ -226,6 +226,11 @@ func offered(r signaling.Request) string {
 	return ""
 }
 
+// mayConnect asks whether who shows the claims may hold a session: hello, resume, auth.
+func mayConnect(c auth.Claims) error {
+	return auth.Allowed(c.Principal(), auth.ActionConnect, auth.Resource{Owner: c.Identity})
+}
+
 func loginOf(c auth.Claims) signaling.Login {
 	return signaling.Login{Session: c.Session, Roles: c.Roles, Expires: c.Expires}
 }
@@ -259,6 +264,9 @@ func (p *people) user(ctx context.Context, c auth.Claims, name string) (protocol
 func (p *people) identify(ctx context.Context, r signaling.Request, h protocol.Hello) (id signaling.Identity, ok bool, err error) {
 	c, found, err := p.shown(r, h.Auth)
 	if err != nil || !found {
+		return id, false, err
+	}
+	if err := mayConnect(c); err != nil {
 		return id, false, err
 	}
 	name, err := text.Name(h.Name)
@@ -300,6 +308,9 @@ func (p *people) resume(ctx context.Context, sess *signaling.Session, r signalin
 // become makes the session the account's, and tells the room if that changes how
 // others see it.
 func (p *people) become(ctx context.Context, sess *signaling.Session, c auth.Claims) error {
+	if err := mayConnect(c); err != nil {
+		return err
+	}
 	before := sess.User()
 	u := before
 	if before.Guest {

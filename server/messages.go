@@ -15,29 +15,32 @@ type message struct {
 	perSecond, burst float64
 	group            string // its limit is shared with these
 	serve            func(context.Context, *signaling.Session, *protocol.Message) (any, error)
+	// outside is the answer to who does not sit in the room, where that is what is missing: clients
+	// decide by its words. nil: what auth.Allowed says.
+	outside func() (any, error)
 }
 
 // messages is the table: a type that is not in it is not handled.
 func (s *Server) messages() map[protocol.Type]message {
 	const match, room = "match", "room"
 	return map[protocol.Type]message{
-		protocol.TypeMatchFind:   {auth.ActionMatch, 1, 5, match, s.matchFind},
-		protocol.TypeMatchNext:   {auth.ActionMatch, 1, 5, match, s.matchNext},
-		protocol.TypeMatchCancel: {auth.ActionMatch, 1, 5, match, s.matchCancel},
-		protocol.TypeSignal:      {auth.ActionTalk, 50, 200, "", s.signal},
-		protocol.TypeRoomCreate:  {auth.ActionCreate, 1, 5, room, s.roomCreate},
-		protocol.TypeRoomJoin:    {auth.ActionJoin, 1, 5, room, s.roomJoin},
-		protocol.TypeRoomLeave:   {auth.ActionTalk, 1, 5, room, s.roomLeave},
-		protocol.TypeRoomInfo:    {auth.ActionJoin, 1, 5, room, s.roomInfo},
-		protocol.TypeChat:        {auth.ActionTalk, 3, 10, "", s.chatSend},
-		protocol.TypeChatHistory: {auth.ActionTalk, 5, 20, "", s.chatHistory},
-		protocol.TypeTyping:      {auth.ActionTalk, 2, 5, "", s.typing},
-		protocol.TypeBlock:       {auth.ActionBlock, 1, 5, "", s.block},
-		protocol.TypeUserUpdate:  {auth.ActionConnect, 0.2, 3, "", s.userUpdate},
-		protocol.TypeAuth:        {auth.ActionConnect, 0.2, 5, "", s.auth},
-		protocol.TypeICE:         {auth.ActionConnect, 0.2, 5, "", s.iceHandler},
-		protocol.TypeStats:       {auth.ActionConnect, 1, 5, "", s.statsHandler},
-		protocol.TypeCallState:   {auth.ActionConnect, 2, 20, "", s.callState},
+		protocol.TypeMatchFind:   {auth.ActionMatch, 1, 5, match, s.matchFind, nil},
+		protocol.TypeMatchNext:   {auth.ActionMatch, 1, 5, match, s.matchNext, nil},
+		protocol.TypeMatchCancel: {auth.ActionMatch, 1, 5, match, s.matchCancel, nil},
+		protocol.TypeSignal:      {auth.ActionTalk, 50, 200, "", s.signal, staleCall},
+		protocol.TypeRoomCreate:  {auth.ActionCreate, 1, 5, room, s.roomCreate, nil},
+		protocol.TypeRoomJoin:    {auth.ActionJoin, 1, 5, room, s.roomJoin, nil},
+		protocol.TypeRoomLeave:   {auth.ActionTalk, 1, 5, room, s.roomLeave, leftAlready},
+		protocol.TypeRoomInfo:    {auth.ActionJoin, 1, 5, room, s.roomInfo, nil},
+		protocol.TypeChat:        {auth.ActionTalk, 3, 10, "", s.chatSend, notInside},
+		protocol.TypeChatHistory: {auth.ActionTalk, 5, 20, "", s.chatHistory, notInside},
+		protocol.TypeTyping:      {auth.ActionTalk, 2, 5, "", s.typing, notInside},
+		protocol.TypeBlock:       {auth.ActionBlock, 1, 5, "", s.block, nil},
+		protocol.TypeUserUpdate:  {auth.ActionConnect, 0.2, 3, "", s.userUpdate, nil},
+		protocol.TypeAuth:        {auth.ActionConnect, 0.2, 5, "", s.auth, nil},
+		protocol.TypeICE:         {auth.ActionConnect, 0.2, 5, "", s.iceHandler, nil},
+		protocol.TypeStats:       {auth.ActionConnect, 1, 5, "", s.statsHandler, nil},
+		protocol.TypeCallState:   {auth.ActionConnect, 2, 20, "", s.callState, nil},
 	}
 }
 
@@ -48,7 +51,11 @@ func (s *Server) handlers() map[protocol.Type]signaling.Handler {
 		all[t] = signaling.Handler{
 			Rate: ratelimit.Rate{PerSecond: m.perSecond, Burst: m.burst}, Group: m.group,
 			Serve: func(ctx context.Context, sess *signaling.Session, in *protocol.Message) (any, error) {
-				if err := s.allowed(sess, m.action); err != nil {
+				who, role := principal(sess), s.roomRole(sess, in.Room)
+				if err := auth.Allowed(who, m.action, auth.Resource{Owner: who.Identity, Room: role}); err != nil {
+					if m.outside != nil && role == "" {
+						return m.outside()
+					}
 					return nil, err
 				}
 				return m.serve(ctx, sess, in)
@@ -58,10 +65,25 @@ func (s *Server) handlers() map[protocol.Type]signaling.Handler {
 	return all
 }
 
-// allowed asks whether the session may. Who sits in no room, or in another one
-// than it names, gets the handler's own words (stale_call, forbidden, not_found),
-// which clients decide by.
-func (s *Server) allowed(sess *signaling.Session, action auth.Action) error {
-	who := principal(sess)
-	return auth.Allowed(who, action, auth.Resource{Owner: who.Identity, Room: auth.RoomMember})
+// roomRole is what the session is in the room; "" if it does not sit there.
+func (s *Server) roomRole(sess *signaling.Session, room protocol.RoomID) auth.RoomRole {
+	st, _, ok := s.seats.of(sess.ID())
+	switch {
+	case !ok || st.room != room:
+		return ""
+	case sess.User().Guest:
+		return auth.RoomGuest
+	}
+	return auth.RoomMember
 }
+
+func staleCall() (any, error) {
+	return nil, protocol.Errorf(protocol.CodeStaleCall, "you are not in that room now")
+}
+
+func notInside() (any, error) {
+	return nil, protocol.Errorf(protocol.CodeForbidden, "you are not in that room")
+}
+
+// leftAlready: to leave what one is not in is no error.
+func leftAlready() (any, error) { return nil, nil }
