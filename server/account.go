@@ -43,6 +43,7 @@ type Accounts struct {
 
 	Issuer    string // of access tokens: the public URL; the same on all nodes
 	Service   string // the name that authenticator apps show; "Rondo"
+	Origin    string // of the page, to which passkeys belong; "": in development, the request's
 	Algorithm string // of access tokens; auth.AlgEdDSA
 	AccessTTL time.Duration
 	Limits    accounts.Limits
@@ -86,7 +87,7 @@ func (s *Server) buildPeople() (err error) {
 		return err
 	}
 	ac := accounts.Config{
-		Store: cfg.Store, Passwords: cfg.Passwords, Mail: cfg.Mail, Acceptable: cfg.Acceptable, Key: s.cfg.Signer.Key("accounts"), Issue: p.issue, Service: cfg.Service, Limits: cfg.Limits,
+		Store: cfg.Store, Passwords: cfg.Passwords, Mail: cfg.Mail, Acceptable: cfg.Acceptable, Key: s.cfg.Signer.Key("accounts"), Issue: p.issue, Service: cfg.Service, Origin: cfg.Origin, Limits: cfg.Limits,
 		OnRevoked: p.onRevoked, OnProfile: p.onProfile, OnDeleted: p.onDeleted, Logger: s.log, Registerer: s.cfg.Registerer,
 	}
 	rc := api.Config{

@@ -28,7 +28,7 @@ func newPolicy(cfg Config) policy {
 const permissions = "camera=(self), microphone=(self), display-capture=(self), " +
 	"picture-in-picture=(self), fullscreen=(self), autoplay=(self), screen-wake-lock=(self), clipboard-write=(self), " +
 	"geolocation=(), payment=(), usb=(), serial=(), hid=(), midi=(), accelerometer=(), gyroscope=(), " +
-	"magnetometer=(), publickey-credentials-get=(), browsing-topics=()"
+	"magnetometer=(), publickey-credentials-get=(self), publickey-credentials-create=(self), browsing-topics=()"
 
 // common are the headers of every answer. The address of a room is what lets
 // people in, so no Referer ever carries it.

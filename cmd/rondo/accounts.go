@@ -50,6 +50,15 @@ func (c *config) development() bool {
 	return c.PublicURL == "" || host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && a.IsLoopback()
 }
 
+// origin is that of the page, which passkeys belong to; "" while developing: then any port will do.
+func (c *config) origin() string {
+	u, err := url.Parse(c.PublicURL)
+	if err != nil || c.development() {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
 // validateAccounts finds what cannot work.
 func (c *config) validateAccounts() error {
 	switch {
@@ -101,7 +110,7 @@ func (n *node) openAccounts(ctx context.Context, sc *server.Config, limiter rate
 	sc.Accounts = &server.Accounts{
 		Store: store, Keys: store, Revocations: store, Answers: answers{store},
 		Passwords: hasher, Acceptable: password.Acceptable, Mail: sealer,
-		Limiter: limiter, Issuer: cmp.Or(n.cfg.PublicURL, "rondo"), Secure: sc.Secure,
+		Limiter: limiter, Issuer: cmp.Or(n.cfg.PublicURL, "rondo"), Origin: n.cfg.origin(), Secure: sc.Secure,
 	}
 	return nil
 }

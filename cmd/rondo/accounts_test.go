@@ -45,6 +45,13 @@ func TestAccountsSettings(t *testing.T) {
 			}
 		})
 	}
+	for public, want := range map[string]string{
+		"": "", "http://localhost:8080": "", "http://127.0.0.1:8080/": "", "https://a.example": "https://a.example", "https://a.example:8443/": "https://a.example:8443",
+	} {
+		if got := (&config{PublicURL: public}).origin(); got != want {
+			t.Errorf("%q: origin %q, want %q", public, got, want)
+		}
+	}
 	c, err := loadConfig([]string{"--data", "there"}, nil, io.Discard)
 	if err != nil || c.databaseURL() != "sqlite:there/rondo.db" {
 		t.Errorf("%v, %v", c, err)

@@ -50,6 +50,14 @@ type Accounts interface {
 	DisableTOTP(ctx context.Context, identity protocol.UserID, p accounts.Proof) error
 	NewRecoveryCodes(ctx context.Context, identity protocol.UserID, p accounts.Proof) (recovery []string, err error)
 
+	Passkeys(ctx context.Context, identity protocol.UserID) ([]accounts.PasskeyInfo, error)
+	BeginPasskey(ctx context.Context, identity protocol.UserID, p accounts.Proof, origin string) (accounts.PasskeyStart, error)
+	FinishPasskey(ctx context.Context, identity protocol.UserID, r accounts.PasskeyAnswer) (accounts.PasskeyInfo, error)
+	RenamePasskey(ctx context.Context, identity protocol.UserID, id, name string) (accounts.PasskeyInfo, error)
+	DeletePasskey(ctx context.Context, identity protocol.UserID, id string) error
+	BeginPasskeyLogin(ctx context.Context, origin string) (accounts.PasskeyStart, error)
+	FinishPasskeyLogin(ctx context.Context, r accounts.PasskeyAnswer) (accounts.Login, error)
+
 	List(ctx context.Context, p accounts.Page) ([]accounts.User, error)
 	SetRoles(ctx context.Context, actor, identity protocol.UserID, roles []auth.Role) (accounts.User, error)
 	SetDisabled(ctx context.Context, actor, identity protocol.UserID, disabled bool) (accounts.User, error)

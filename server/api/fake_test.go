@@ -220,6 +220,42 @@ func (f *fake) NewRecoveryCodes(_ context.Context, identity protocol.UserID, p a
 	return []string{"abcde-fghij"}, f.proven("NewRecoveryCodes", identity, p)
 }
 
+func (f *fake) Passkeys(_ context.Context, identity protocol.UserID) ([]accounts.PasskeyInfo, error) {
+	_, err := f.note("Passkeys", identity, nil)
+	return []accounts.PasskeyInfo{{ID: "d_ann", Name: "N", Created: time.UnixMilli(1)}}, err
+}
+
+func (f *fake) BeginPasskey(_ context.Context, identity protocol.UserID, p accounts.Proof, origin string) (accounts.PasskeyStart, error) {
+	return passkeyStart(), f.proven("BeginPasskey", identity, p)
+}
+
+func passkeyStart() accounts.PasskeyStart {
+	return accounts.PasskeyStart{State: "sealed", Options: []byte(`{"challenge":"AAAA"}`), Expires: time.UnixMilli(1763698200000)}
+}
+
+func (f *fake) FinishPasskey(_ context.Context, identity protocol.UserID, r accounts.PasskeyAnswer) (accounts.PasskeyInfo, error) {
+	_, err := f.note("FinishPasskey", identity, r)
+	return accounts.PasskeyInfo{ID: "k", Name: "N", Created: time.UnixMilli(1), LastUsed: time.UnixMilli(2)}, err
+}
+
+func (f *fake) RenamePasskey(_ context.Context, identity protocol.UserID, id, name string) (accounts.PasskeyInfo, error) {
+	err := f.owned("RenamePasskey", identity, id)
+	return accounts.PasskeyInfo{ID: id, Name: name, Created: time.UnixMilli(1)}, err
+}
+
+func (f *fake) DeletePasskey(_ context.Context, identity protocol.UserID, id string) error {
+	return f.owned("DeletePasskey", identity, id)
+}
+
+func (f *fake) BeginPasskeyLogin(_ context.Context, origin string) (accounts.PasskeyStart, error) {
+	_, err := f.note("BeginPasskeyLogin", "", origin)
+	return passkeyStart(), err
+}
+
+func (f *fake) FinishPasskeyLogin(_ context.Context, r accounts.PasskeyAnswer) (accounts.Login, error) {
+	return f.login("FinishPasskeyLogin", r, "device-of-ann")
+}
+
 func (f *fake) List(_ context.Context, p accounts.Page) ([]accounts.User, error) {
 	_, err := f.note("List", "", p)
 	var list []accounts.User

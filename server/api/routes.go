@@ -48,6 +48,8 @@ func Routes() []Route {
 		{Method: "POST", Path: v1 + "/auth/verify", Action: signUp, limit: secret, wrong: protocol.CodeInvalid, serve: verify},
 		{Method: "POST", Path: v1 + "/auth/resend", Action: signUp, limit: secret, once: true, serve: resend},
 		{Method: "POST", Path: v1 + "/auth/login", Action: signUp, limit: secret, wrong: protocol.CodeCredentials, serve: login},
+		{Method: "POST", Path: v1 + "/auth/passkey/begin", Action: signUp, limit: change, serve: beginPasskeyLogin},
+		{Method: "POST", Path: v1 + "/auth/passkey/finish", Action: signUp, limit: secret, wrong: protocol.CodeCredentials, serve: finishPasskeyLogin},
 		{Method: "POST", Path: v1 + "/auth/refresh", Action: signUp, limit: read, serve: refresh},
 		{Method: "POST", Path: v1 + "/auth/logout", Action: signUp, limit: change, serve: logout},
 		{Method: "POST", Path: v1 + "/auth/forgot", Action: signUp, limit: secret, once: true, serve: forgot},
@@ -68,6 +70,12 @@ func Routes() []Route {
 		{Method: "DELETE", Path: v1 + "/me/totp", Action: account, limit: secret, wrong: protocol.CodeCredentials, serve: disableTOTP},
 		{Method: "POST", Path: v1 + "/me/totp/confirm", Action: account, limit: secret, wrong: protocol.CodeInvalid, serve: confirmTOTP},
 		{Method: "POST", Path: v1 + "/me/recovery-codes", Action: account, limit: secret, wrong: protocol.CodeCredentials, serve: newRecoveryCodes},
+
+		{Method: "GET", Path: v1 + "/me/passkeys", Action: account, limit: read, serve: passkeys},
+		{Method: "POST", Path: v1 + "/me/passkey/begin", Action: account, limit: secret, wrong: protocol.CodeCredentials, serve: beginPasskey},
+		{Method: "POST", Path: v1 + "/me/passkey/finish", Action: account, limit: secret, wrong: protocol.CodeInvalid, serve: finishPasskey},
+		{Method: "PATCH", Path: v1 + "/me/passkeys/{id}", Action: account, limit: change, serve: renamePasskey},
+		{Method: "DELETE", Path: v1 + "/me/passkeys/{id}", Action: account, limit: change, serve: deletePasskey},
 
 		{Method: "GET", Path: v1 + "/admin/users", Action: auth.ActionUsers, limit: read, serve: users},
 		{Method: "PATCH", Path: v1 + "/admin/users/{identity}", Action: auth.ActionUser, limit: change, serve: updateUser},

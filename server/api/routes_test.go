@@ -70,6 +70,8 @@ func TestAuthorisation(t *testing.T) {
 		"POST /api/v1/auth/verify":             everybody,
 		"POST /api/v1/auth/resend":             everybody,
 		"POST /api/v1/auth/login":              everybody,
+		"POST /api/v1/auth/passkey/begin":      everybody,
+		"POST /api/v1/auth/passkey/finish":     everybody,
 		"POST /api/v1/auth/refresh":            everybody,
 		"POST /api/v1/auth/logout":             people, // {"all":true}
 		"POST /api/v1/auth/forgot":             everybody,
@@ -87,6 +89,11 @@ func TestAuthorisation(t *testing.T) {
 		"DELETE /api/v1/me/totp":               people,
 		"POST /api/v1/me/totp/confirm":         people,
 		"POST /api/v1/me/recovery-codes":       people,
+		"GET /api/v1/me/passkeys":              people,
+		"POST /api/v1/me/passkey/begin":        people,
+		"POST /api/v1/me/passkey/finish":       people,
+		"PATCH /api/v1/me/passkeys/{id}":       people,
+		"DELETE /api/v1/me/passkeys/{id}":      people,
 		"GET /api/v1/admin/users":              "mod admin bot",
 		"PATCH /api/v1/admin/users/{identity}": "admin",
 		"GET /api/v1/pictures/{name}":          everybody, // whom a room told the name
@@ -215,7 +222,10 @@ func TestRequestsMatchTheDocument(t *testing.T) {
 		"Refresh": refreshRequest{}, "Logout": logoutRequest{}, "Reset": resetRequest{}, "PasswordChange": passwordRequest{},
 		"Confirm": confirmRequest{}, "ProfilePatch": profileRequest{}, "DevicePatch": deviceRequest{}, "TOTPConfirm": totpRequest{}, "UserPatch": userRequest{},
 		"Pending": pendingAnswer{}, "User": userAnswer{}, "Login": loginAnswer{}, "Device": deviceAnswer{}, "Devices": devicesAnswer{},
-		"TOTP": totpAnswer{}, "RecoveryCodes": recoveryAnswer{}, "AdminUser": adminUser{}, "Users": usersAnswer{}, "Problem": problem{},
+		"TOTP": totpAnswer{}, "RecoveryCodes": recoveryAnswer{},
+		"Passkey": passkeyAnswer{}, "Passkeys": passkeysAnswer{}, "PasskeyStart": passkeyStartAnswer{}, "PasskeyFinish": passkeyFinishRequest{},
+		"PasskeyPatch": passkeyRequest{}, "PasskeyLogin": passkeyLoginRequest{},
+		"AdminUser": adminUser{}, "Users": usersAnswer{}, "Problem": problem{},
 	} {
 		schema := resolve(t, doc, object{"$ref": "#/components/schemas/" + name})
 		var keys, required []string
