@@ -106,8 +106,9 @@ func (t *txn) Revoke(sessions []string, at, until time.Time) error {
 			return err
 		}
 	}
-	for _, s := range sessions {
-		err := t.put("revocations", []string{"session_id"}, []string{"session_id", "sequence", "until_at"}, s, sequence(at), micros(until))
+	first := sequence(at)
+	for i, s := range sessions { // with one number for two, a page that ends between them would lose one
+		err := t.put("revocations", []string{"session_id"}, []string{"session_id", "sequence", "until_at"}, s, first+int64(i), micros(until))
 		if err != nil {
 			return err
 		}
@@ -116,7 +117,7 @@ func (t *txn) Revoke(sessions []string, at, until time.Time) error {
 }
 
 // sequence is a number for something that happens now. Nodes draw theirs without asking
-// one another: it is the time, and random bits so that no two are equal.
+// one another: it is the time, and random bits for those who draw in the same microsecond.
 func sequence(at time.Time) int64 { return micros(at)<<10 | rand.Int64N(1<<10) }
 
 // Revocations implements auth.RevocationSource.
