@@ -40,7 +40,7 @@ func (a *Accounts) Delete(ctx context.Context, identity protocol.UserID, p Proof
 		if err := tx.DeleteRegistrations(u.EmailKey); err != nil {
 			return nil, err
 		}
-		if err := tx.DeleteCode(PurposeReset, a.resetSubject(u.EmailKey)); err != nil {
+		if err := a.dropResets(tx, u); err != nil {
 			return nil, err
 		}
 		if err := errors.Join(tx.DeleteUser(u.ID), tx.PutDeparture(u.Identity, now)); err != nil {
@@ -74,6 +74,20 @@ func (a *Accounts) Departures(ctx context.Context) (gone []protocol.UserID, err 
 // that was stored of them goes.
 func (a *Accounts) Departed(ctx context.Context, identity protocol.UserID) error {
 	return a.write(ctx, "departed", func(tx Tx) error { return tx.DeleteDeparture(identity) })
+}
+
+// dropResets deletes the codes that the user's devices asked for. Those of others end by themselves within minutes.
+func (a *Accounts) dropResets(tx Tx, u UserRow) error {
+	devices, err := tx.Devices(u.ID)
+	if err != nil {
+		return err
+	}
+	for _, d := range devices {
+		if err := tx.DeleteCode(PurposeReset, a.resetSubject(u.EmailKey, d.Secret)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // keepAdmin refuses to take away the only administrator.

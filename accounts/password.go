@@ -129,7 +129,7 @@ func (a *Accounts) Forgot(ctx context.Context, email string, d Device) (Pending,
 		if !found || u.Disabled {
 			u = UserRow{User: User{Email: email}}
 		}
-		if err := a.putCode(tx, PurposeReset, a.resetSubject(key), code, now); err != nil {
+		if err := a.putCode(tx, PurposeReset, a.resetSubject(key, a.deviceSecret(d)), code, now); err != nil {
 			return err
 		}
 		if err := a.log(tx, EventResetAsked, u.ID, now, AuditRow{Addr: short(d.Addr)}); err != nil {
@@ -143,8 +143,11 @@ func (a *Accounts) Forgot(ctx context.Context, email string, d Device) (Pending,
 	return a.pending(email, d, now), nil
 }
 
-// resetSubject names an address among the codes without naming it.
-func (a *Accounts) resetSubject(email string) string { return a.mac("reset", email) }
+// resetSubject names an address and the device that asked among the codes without naming either. Other devices
+// can neither use the code nor its tries up.
+func (a *Accounts) resetSubject(email, deviceSecret string) string {
+	return a.mac("reset", email, deviceSecret)
+}
 
 // sendReset mails the code; to nobody a decoy.
 func (a *Accounts) sendReset(tx Tx, u UserRow, code string, now time.Time) error {
@@ -152,8 +155,8 @@ func (a *Accounts) sendReset(tx Tx, u UserRow, code string, now time.Time) error
 		Data: mail.Data{Code: code, Minutes: int(a.cfg.Limits.CodeTTL / time.Minute)}}, now)
 }
 
-// Reset sets a new password with the code of Forgot and ends all sessions. A second factor
-// stays. Errors: code_invalid, bad_request, rate_limited.
+// Reset sets a new password with the code of Forgot, at the device that asked for it, and ends all
+// sessions. A second factor stays. Errors: code_invalid, bad_request, rate_limited.
 func (a *Accounts) Reset(ctx context.Context, email, code, password string, d Device) error {
 	email, key, err := cleanEmail(email)
 	if err != nil {
@@ -174,7 +177,7 @@ func (a *Accounts) Reset(ctx context.Context, email, code, password string, d De
 	var ended []string
 	err = a.write(ctx, "reset", func(tx Tx) error {
 		done, ended = false, nil
-		ok, err := a.takeCode(tx, PurposeReset, a.resetSubject(key), code, now)
+		ok, err := a.takeCode(tx, PurposeReset, a.resetSubject(key, a.deviceSecret(d)), code, now)
 		if err != nil || !ok {
 			return err
 		}

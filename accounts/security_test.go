@@ -177,10 +177,12 @@ func TestCodeGuessingForADay(t *testing.T) {
 	for i := range 24 * 60 {
 		h.advance(time.Minute)
 		d := device("", fmt.Sprintf("203.%d.%d.1", i/250, i%250))
-		if _, err := h.Forgot(t.Context(), "ann@example.org", d); err != nil {
+		asked, err := h.Forgot(t.Context(), "ann@example.org", d)
+		if err != nil {
 			wantCode(t, err, protocol.CodeRateLimited)
 			continue
 		}
+		d.ID = asked.Device
 		for range 6 {
 			wantCode(t, h.Reset(t.Context(), "ann@example.org", "00000000", "another password", d), protocol.CodeInvalid)
 			tries++

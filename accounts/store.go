@@ -203,7 +203,7 @@ type Purpose string
 // The purposes.
 const (
 	PurposeVerify Purpose = "verify" // subject: the registration's ID
-	PurposeReset  Purpose = "reset"  // subject: a hash of the e-mail address
+	PurposeReset  Purpose = "reset"  // subject: a hash of the e-mail address and the device
 	// PurposePasskey is a challenge that was answered, and serves no more; subject: a hash of it.
 	PurposePasskey Purpose = "passkey"
 )

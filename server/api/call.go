@@ -96,6 +96,9 @@ func (c *call) device(name, token string) accounts.Device {
 		token = c.cookie(deviceCookie(c.secure()))
 	}
 	id, sealed := c.api.unseal(token)
+	if !plain(id, 1, maxDeviceToken) {
+		id = "" // not a name that this server gave, and nothing to put into a cookie
+	}
 	c.sealed = sealed
 	return accounts.Device{ID: id, Name: name, UserAgent: c.userAgent(), Addr: c.addr()}
 }
