@@ -23,6 +23,7 @@ func ids() map[string]string {
 		"PATCH /api/v1/me/devices/{id}":        "device",
 		"DELETE /api/v1/me/devices/{id}":       "device",
 		"PATCH /api/v1/admin/users/{identity}": "user",
+		"GET /api/v1/pictures/{name}":          "picture",
 	}
 }
 
@@ -71,7 +72,7 @@ func TestIDOR(t *testing.T) {
 // refusedAlike asks with each id of somebody else, and with one that nobody has.
 func (w *whole) refusedAlike(route Route, o operation, who, token string, theirs map[string]string) {
 	w.t.Helper()
-	nobodys := map[string]string{"{id}": "0198c0de-0000-7000-8000-000000000000", "{identity}": "u_zzzzzzzzzzzzzzzzzzzzzzzzzz"}
+	nobodys := map[string]string{"{id}": "0198c0de-0000-7000-8000-000000000000", "{identity}": "u_zzzzzzzzzzzzzzzzzzzzzzzzzz", "{name}": "5Kc9sJ0mYb3rT1"}
 	ask := func(id string) (int, string) {
 		path := route.Path
 		for name, none := range nobodys {
@@ -85,6 +86,10 @@ func (w *whole) refusedAlike(route Route, o operation, who, token string, theirs
 	}
 	status, text := ask("")
 	switch {
+	case route.Action == auth.ActionPublic:
+		if status != http.StatusNotFound {
+			w.t.Errorf("%s by %s: %d", route.Name(), who, status)
+		}
 	case token == "" || who == "a guest":
 		if status != http.StatusUnauthorized {
 			w.t.Errorf("%s by %s: %d", route.Name(), who, status)

@@ -138,6 +138,7 @@ func (w *whole) inject(o operation, in input, text string, ann, admin, scapegoat
 	}
 	set("path", "id", ann.device)
 	set("path", "identity", string(scapegoat.User.ID))
+	set("path", "name", "5Kc9sJ0mYb3rT1")
 	var payload any
 	if body != nil {
 		payload = body
