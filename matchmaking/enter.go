@@ -38,7 +38,7 @@ func (m *Matcher) enterSoonLocked(s *search) {
 	if s.queued || s.state != waiting {
 		return
 	}
-	if s.pool.down.Load() {
+	if s.part.down.Load() {
 		s.lost = true // keepHouse enters it when the queue is back
 		return
 	}
@@ -50,7 +50,11 @@ func (m *Matcher) enterSoonLocked(s *search) {
 // is reason to ask once more at once.
 func (m *Matcher) enterOnce(ctx context.Context, s *search) (again bool, err error) {
 	t, q, err := m.ticket(ctx, s)
-	if errors.Is(err, errMoved) {
+	switch {
+	case errors.Is(err, errElsewhere):
+		m.changePart(ctx, s)
+		return m.enterAgain(s, true), nil
+	case errors.Is(err, errMoved):
 		return m.enterAgain(s, false), nil
 	}
 	var res Result
@@ -59,7 +63,7 @@ func (m *Matcher) enterOnce(ctx context.Context, s *search) (again bool, err err
 	}
 	m.metrics.entered(res, err)
 	if err != nil {
-		return m.enterFailed(s, t.Ref, err)
+		return m.enterFailed(s, t, err)
 	}
 
 	m.mu.Lock()
@@ -82,7 +86,7 @@ func (m *Matcher) enterOnce(ctx context.Context, s *search) (again bool, err err
 	default:
 		if res.Outcome == Listed {
 			s.since, s.lost = res.Since, false
-			s.pool.sawWaiting(res.Waiting)
+			s.part.sawWaiting(res.Waiting)
 		}
 		m.mu.Unlock()
 	}
@@ -108,19 +112,22 @@ func (m *Matcher) enterAgain(s *search, reason bool) bool {
 	return s.entering
 }
 
+// errElsewhere says that a search belongs into another part.
+var errElsewhere = errors.New("matchmaking: the search belongs elsewhere")
+
 // errMoved says that a search is not waiting any more.
 var errMoved = errors.New("matchmaking: the search moved on")
 
-func (m *Matcher) enterFailed(s *search, r Ref, err error) (bool, error) {
+func (m *Matcher) enterFailed(s *search, t Ticket, err error) (bool, error) {
 	m.cfg.Logger.Debug("not entered", "err", err)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s.entering, s.again = false, false
 	if s.state == waiting {
 		s.lost = true
-	} else if s.state == over || s.epoch != r.Epoch {
+	} else if s.state == over || s.epoch != t.Epoch {
 		// It may have been listed all the same.
-		m.leaveAgainLocked(leave{s.pool.Name, r})
+		m.leaveAgainLocked(leave{t.Pool, t.Ref})
 	}
 	if inv, ok := errors.AsType[*ErrInvalid](err); ok {
 		m.cfg.Logger.Error("ticket refused", "err", inv)
@@ -132,7 +139,7 @@ func (m *Matcher) enterFailed(s *search, r Ref, err error) (bool, error) {
 // that is now.
 func (m *Matcher) ticket(ctx context.Context, s *search) (Ticket, Search, error) {
 	m.mu.Lock()
-	t := Ticket{Pool: s.pool.Name, Entrant: Entrant{Ref: s.ref(), User: s.asker.User, Node: m.cfg.Node, Since: s.since, Data: s.data}}
+	t := Ticket{Pool: s.part.name, Entrant: Entrant{Ref: s.ref(), User: s.asker.User, Node: m.cfg.Node, Since: s.since, Data: s.data}}
 	m.mu.Unlock()
 	ex, err := m.exclusions(ctx, s.asker.User)
 	if err != nil {
@@ -146,6 +153,10 @@ func (m *Matcher) ticket(ctx context.Context, s *search) (Ticket, Search, error)
 	}
 	t.Epoch, t.Since = s.epoch, s.since // it may have been resumed meanwhile
 	s.reach, _ = s.pool.reach(s.profile, now.Sub(s.start))
+	if s.part != s.partLocked() {
+		return t, Search{}, errElsewhere
+	}
+	t.Pool = s.part.name
 	q := Search{Match: protocol.RoomID(auth.Random(13)), Hold: m.cfg.Hold}
 	t.Offers, q.Seeks = Terms(s.profile, len(s.pool.Traits) > 0, s.reach)
 	q.Exclude = append(make([]protocol.UserID, 0, 1+len(s.avoid)+len(ex.Recent)+len(ex.Hard)), s.asker.User)
@@ -180,21 +191,21 @@ func (m *Matcher) exclusions(ctx context.Context, u protocol.UserID) (Exclusions
 
 // leave is a ticket to be taken out.
 type leave struct {
-	pool string
+	part string
 	ref  Ref
 }
 
 // leave takes a ticket out of the queue and tells the other side of a proposal
 // that came to nothing thereby.
-func (m *Matcher) leave(ctx context.Context, pool string, r Ref) {
+func (m *Matcher) leave(ctx context.Context, part string, r Ref) {
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.Timeout)
 	defer cancel()
 	start := time.Now()
-	undone, err := m.cfg.Queue.Leave(ctx, pool, r)
+	undone, err := m.cfg.Queue.Leave(ctx, part, r)
 	m.metrics.called("leave", start, err)
 	if err != nil {
 		m.mu.Lock()
-		m.leaveAgainLocked(leave{pool, r})
+		m.leaveAgainLocked(leave{part, r})
 		m.mu.Unlock()
 		return
 	}
@@ -220,6 +231,6 @@ func (m *Matcher) leaveAgainLocked(l leave) {
 }
 
 // leaveLater has the crew take a ticket out.
-func (m *Matcher) leaveLater(pool string, r Ref) {
-	m.crew.do(func() { m.leave(m.life, pool, r) })
+func (m *Matcher) leaveLater(part string, r Ref) {
+	m.crew.do(func() { m.leave(m.life, part, r) })
 }

@@ -6,6 +6,9 @@ import (
 	"github.com/rondo-chat/rondo/protocol"
 )
 
+// Spread returns over how many parts the searches of a pool are spread.
+func (m *Matcher) Spread(pool string) int { return int(m.pools[pool].spread.Load()) }
+
 // Audit fails the test if the pool's lines, tickets, nodes and matches do not agree.
 func (q *MemoryQueue) Audit(t testing.TB, pool string) {
 	t.Helper()

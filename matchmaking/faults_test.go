@@ -712,12 +712,18 @@ func TestEstimate(t *testing.T) {
 func TestChaos(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { chaos(t, seed) })
+			synctest.Test(t, func(t *testing.T) { chaos(t, seed, 1) })
+		})
+		if seed >= 2 {
+			continue
+		}
+		t.Run(fmt.Sprint("parts/", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { chaos(t, seed, 4) })
 		})
 	}
 }
 
-func chaos(t *testing.T, seed uint64) {
+func chaos(t *testing.T, seed uint64, parts int) {
 	rng := rand.New(rand.NewPCG(seed, 3)) // guarded by mu
 	var mu sync.Mutex
 	stormy := true
@@ -727,7 +733,7 @@ func chaos(t *testing.T, seed uint64) {
 		return stormy && rng.Float64() < p
 	}
 	memory := matchmaking.NewMemoryQueue()
-	w := queuetest.NewTown(t, 3, matchmaking.Config{Relations: matchmaking.NewMemoryRelations()}, func(_ int, c *matchmaking.Config) {
+	w := queuetest.NewTown(t, 3, matchmaking.Config{Relations: matchmaking.NewMemoryRelations(), Parts: parts, PartRate: .5}, func(_ int, c *matchmaking.Config) {
 		c.Queue = &faulty{memory, func(call string) bool { return call != "renew" && chance(.03) }, func(call string) bool { return call != "renew" && chance(.03) }}
 	})
 	w.Lose(func() bool { return chance(.1) })
@@ -735,9 +741,24 @@ func chaos(t *testing.T, seed uint64) {
 	mu.Lock()
 	stormy = false
 	mu.Unlock()
-	left := w.Calm(people, time.Minute)
-	if st, err := memory.Stats(t.Context(), "video"); err != nil || st.Waiting != left {
-		t.Errorf("%d tickets for %d people", st.Waiting, left)
+	if split := w.Nodes[0].Spread("video") > 1; split != (parts > 1) {
+		t.Errorf("split: %t", split)
 	}
-	memory.Audit(t, "video")
+	left := w.Calm(people, time.Minute)
+	tickets := 0
+	for i := range parts {
+		name := "video"
+		if i > 0 {
+			name += fmt.Sprint(".", i)
+		}
+		st, err := memory.Stats(t.Context(), name)
+		if err != nil {
+			t.Error(err)
+		}
+		tickets += st.Waiting
+		memory.Audit(t, name)
+	}
+	if tickets != left {
+		t.Errorf("%d tickets for %d people", tickets, left)
+	}
 }

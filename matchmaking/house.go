@@ -17,10 +17,10 @@ const (
 	missingChunk = 200
 )
 
-// keepHouse does for one pool what must be done again and again: renew the
-// lease, compare own searches with the queue, sweep, count. Each pool has its
-// own, so that one whose part of the queue does not answer holds up no other.
-func (m *Matcher) keepHouse(p *pool) {
+// keepHouse does for one part what must be done again and again: renew the
+// lease, compare own searches with the queue, sweep, count. Each part has its
+// own, so that one that does not answer holds up no other.
+func (m *Matcher) keepHouse(p *part) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var reconciled time.Time
@@ -30,13 +30,19 @@ func (m *Matcher) keepHouse(p *pool) {
 			return
 		case <-timer.C:
 		}
-		if time.Since(reconciled) >= m.cfg.Reconcile {
+		looked := int(p.pool.looked.Load())
+		if p.index < looked && time.Since(reconciled) >= m.cfg.Reconcile {
 			reconciled = time.Now()
 			m.reconcile(p)
 		}
-		if !p.down.Load() {
+		if p.index < looked && !p.down.Load() {
 			m.sweep(m.life, p)
+		}
+		if p.index <= looked && !p.down.Load() { // one beyond: others may be there
 			m.refresh(m.life, p)
+		}
+		if p.index == 0 {
+			m.resize(p.pool)
 		}
 		// Nodes need not sweep in step.
 		timer.Reset(m.cfg.Sweep*9/10 + rand.N(m.cfg.Sweep/5+1))
@@ -45,16 +51,16 @@ func (m *Matcher) keepHouse(p *pool) {
 
 // reconcile renews the node's lease and, if the queue answers, enters own
 // searches again that it does not know, and makes leaves that failed.
-func (m *Matcher) reconcile(p *pool) {
+func (m *Matcher) reconcile(p *part) {
 	err := m.renew(m.life, p, NodeTTL)
 	if m.life.Err() != nil {
 		return
 	}
 	if was := p.down.Swap(err != nil); was != (err != nil) {
 		if err != nil {
-			m.cfg.Logger.Warn("queue out of reach", "pool", p.Name, "err", err)
+			m.cfg.Logger.Warn("queue out of reach", "pool", p.name, "err", err)
 		} else {
-			m.cfg.Logger.Info("queue back", "pool", p.Name)
+			m.cfg.Logger.Info("queue back", "pool", p.name)
 		}
 	}
 	if err != nil {
@@ -69,21 +75,21 @@ func (m *Matcher) reconcile(p *pool) {
 	}
 }
 
-func (m *Matcher) renew(ctx context.Context, p *pool, ttl time.Duration) error {
+func (m *Matcher) renew(ctx context.Context, p *part, ttl time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.Timeout)
 	defer cancel()
 	start := time.Now()
-	err := m.cfg.Queue.Renew(ctx, p.Name, m.cfg.Node, ttl)
+	err := m.cfg.Queue.Renew(ctx, p.name, m.cfg.Node, ttl)
 	m.metrics.called("renew", start, err)
 	return err
 }
 
 // leaveAgain makes the leaves that failed.
-func (m *Matcher) leaveAgain(p *pool) {
+func (m *Matcher) leaveAgain(p *part) {
 	m.mu.Lock()
 	var mine, others []leave
 	for _, l := range m.leaves {
-		if l.pool == p.Name {
+		if l.part == p.name {
 			mine = append(mine, l)
 		} else {
 			others = append(others, l)
@@ -92,24 +98,26 @@ func (m *Matcher) leaveAgain(p *pool) {
 	m.leaves = others
 	m.mu.Unlock()
 	for _, l := range mine {
-		m.leaveLater(l.pool, l.ref)
+		m.leaveLater(l.part, l.ref)
 	}
 }
 
 // reenterLost has searches entered whose last Enter failed. It returns the
 // others that should be in the queue, and notes the oldest.
-func (m *Matcher) reenterLost(p *pool) (refs []Ref) {
+func (m *Matcher) reenterLost(p *part) (refs []Ref) {
 	now := time.Now()
 	var oldest time.Duration
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, s := range m.searches {
-		if s.pool != p {
+		if s.part != p {
 			continue
 		}
 		oldest = max(oldest, now.Sub(s.start))
 		switch {
 		case s.state != waiting || s.entering || s.queued:
+		case s.strayedLocked(now):
+			m.enterSoonLocked(s)
 		case s.lost:
 			m.metrics.reentered.WithLabelValues("failed").Inc()
 			m.enterSoonLocked(s)
@@ -117,16 +125,18 @@ func (m *Matcher) reenterLost(p *pool) (refs []Ref) {
 			refs = append(refs, s.ref())
 		}
 	}
-	m.metrics.oldest.WithLabelValues(p.Name).Set(oldest.Seconds())
+	if p.index == 0 { // people of other parts have come from there
+		m.metrics.oldest.WithLabelValues(p.pool.Name).Set(oldest.Seconds())
+	}
 	return refs
 }
 
 // reenterMissing has searches entered that the queue does not know.
-func (m *Matcher) reenterMissing(p *pool, refs []Ref) {
+func (m *Matcher) reenterMissing(p *part, refs []Ref) {
 	ctx, cancel := context.WithTimeout(m.life, m.cfg.Timeout)
 	defer cancel()
 	start := time.Now()
-	missing, err := m.cfg.Queue.Missing(ctx, p.Name, refs)
+	missing, err := m.cfg.Queue.Missing(ctx, p.name, refs)
 	m.metrics.called("missing", start, err)
 	if err != nil {
 		return
@@ -142,11 +152,11 @@ func (m *Matcher) reenterMissing(p *pool, refs []Ref) {
 	}
 }
 
-func (m *Matcher) sweep(ctx context.Context, p *pool) {
+func (m *Matcher) sweep(ctx context.Context, p *part) {
 	for range sweepRounds {
 		callCtx, cancel := context.WithTimeout(ctx, m.cfg.Timeout)
 		start := time.Now()
-		swept, err := m.cfg.Queue.Sweep(callCtx, p.Name, sweepLimit)
+		swept, err := m.cfg.Queue.Sweep(callCtx, p.name, sweepLimit)
 		cancel()
 		m.metrics.called("sweep", start, err)
 		m.metrics.swept(swept)
@@ -184,11 +194,13 @@ func (m *Matcher) retire(ctx context.Context) error {
 	each.Wait()
 	var errs []error
 	for _, p := range m.order {
-		if err := m.renew(ctx, p, 0); err != nil {
-			errs = append(errs, err)
-			continue
+		for _, q := range p.parts[:p.looked.Load()] {
+			if err := m.renew(ctx, q, 0); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			m.sweep(ctx, q)
 		}
-		m.sweep(ctx, p)
 	}
 	for _, s := range stopped {
 		m.tellStopped(s)

@@ -29,6 +29,8 @@ type Config struct {
 	Hold       time.Duration // deadline of a proposal; more than Probe; 3 s
 	Reconcile  time.Duration // how often own searches are compared with the queue, and leases renewed; 2 s
 	Sweep      time.Duration // how often the queue is swept; 1 s
+	Parts      int           // into how many parts a large pool is split at most, to MaxParts; 1: never
+	PartRate   float64       // matches a second that one part makes before the pool is split further; 2,000
 	Look       int           // how many tickets of a term are looked at, at least; 32
 	Logger     *slog.Logger  // nil: nothing is logged
 	Registerer prometheus.Registerer
@@ -48,6 +50,12 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Look == 0 {
 		c.Look = 32
 	}
+	if c.Parts == 0 {
+		c.Parts = 1
+	}
+	if c.PartRate == 0 {
+		c.PartRate = 2000
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -58,6 +66,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("matchmaking: at least one pool is needed")
 	case c.Timeout < 0 || c.Probe < 0 || c.Hold <= c.Probe || c.Reconcile < 0 || c.Reconcile > NodeTTL/2 || c.Sweep < 0:
 		return c, errors.New("matchmaking: times must be positive, Hold more than Probe, Reconcile at most half of NodeTTL")
+	case c.Parts < 1 || c.Parts > MaxParts || !(c.PartRate > 0):
+		return c, fmt.Errorf("matchmaking: Parts must be 1 to %d, PartRate positive", MaxParts)
 	case c.Look < 1 || c.Look > MaxLook-MaxExclude:
 		return c, fmt.Errorf("matchmaking: Look must be 1 to %d", MaxLook-MaxExclude)
 	}
@@ -106,7 +116,7 @@ func New(cfg Config) (*Matcher, error) {
 		if m.pools[pc.Name] != nil {
 			return nil, fmt.Errorf("pool %q: twice", pc.Name)
 		}
-		p := &pool{PoolConfig: pc}
+		p := newPool(pc, cfg.Parts)
 		m.pools[pc.Name] = p
 		m.order = append(m.order, p)
 	}
@@ -124,13 +134,15 @@ func (m *Matcher) Start(ctx context.Context) error {
 		return errors.New("matchmaking: started twice")
 	}
 	for _, p := range m.order {
-		if err := m.renew(ctx, p, NodeTTL); err != nil {
+		if err := m.renew(ctx, p.parts[0], NodeTTL); err != nil {
 			return fmt.Errorf("matchmaking: the queue does not answer: %w", err)
 		}
 	}
 	m.work.Go(m.keepTime)
 	for _, p := range m.order {
-		m.work.Go(func() { m.keepHouse(p) })
+		for _, q := range p.parts {
+			m.work.Go(func() { m.keepHouse(q) })
+		}
 	}
 	return nil
 }

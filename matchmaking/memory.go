@@ -374,11 +374,17 @@ func (q *MemoryQueue) Stats(_ context.Context, pool string) (Stats, error) {
 	defer p.mu.Unlock()
 	now := p.nowLocked()
 	s := Stats{Waiting: len(p.tickets)}
+	lately, oldest := 0, time.Duration(0)
 	for _, w := range p.waits {
-		if now-w.at <= WaitsWindow.Microseconds() {
+		age := time.Duration(now-w.at) * time.Microsecond
+		if age <= WaitsWindow {
 			s.Waits = append(s.Waits, time.Duration(w.waited)*time.Microsecond)
 		}
+		if Lately(age) {
+			lately, oldest = lately+1, max(oldest, age)
+		}
 	}
+	s.Rate = MatchRate(lately, oldest)
 	return s, nil
 }
 

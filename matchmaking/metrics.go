@@ -13,6 +13,7 @@ import (
 type metrics struct {
 	waiting   *prometheus.GaugeVec
 	oldest    *prometheus.GaugeVec
+	parts     *prometheus.GaugeVec
 	enters    *prometheus.CounterVec
 	rejects   prometheus.Counter
 	strays    prometheus.Counter
@@ -41,6 +42,7 @@ func newMetrics(reg prometheus.Registerer, pools []*pool) (*metrics, error) {
 	m := &metrics{
 		waiting:   gauge("waiting", "People who search in the pool, on all nodes.", "pool"),
 		oldest:    gauge("oldest_wait_seconds", "Age of the oldest search of this node in the pool.", "pool"),
+		parts:     gauge("parts", "Over how many parts of the queue this node spreads the searches of the pool.", "pool"),
 		enters:    counter("enter_total", "Calls that brought a search into the queue, by what came of them.", "result"),
 		rejects:   prometheus.NewCounter(prometheus.CounterOpts{Name: "rondo_match_candidate_rejects_total", Help: "Tickets that fitted but were of excluded people."}),
 		strays:    prometheus.NewCounter(prometheus.CounterOpts{Name: "rondo_match_strays_total", Help: "Entries without a ticket that were found in the queue and removed; there should be none."}),
@@ -62,7 +64,7 @@ func newMetrics(reg prometheus.Registerer, pools []*pool) (*metrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.waiting, m.oldest, m.enters, m.rejects, m.strays, m.matches, m.wait, m.confirm, m.proposals,
+	for _, c := range []prometheus.Collector{m.waiting, m.oldest, m.parts, m.enters, m.rejects, m.strays, m.matches, m.wait, m.confirm, m.proposals,
 		m.declines, m.requeued, m.reentered, m.abandoned, m.ghosts, m.sweeps, m.notes, m.calls, m.failures} {
 		errs = append(errs, reg.Register(c))
 	}
@@ -75,6 +77,7 @@ func (m *metrics) zero(pools []*pool) {
 	for _, p := range pools {
 		m.waiting.WithLabelValues(p.Name)
 		m.oldest.WithLabelValues(p.Name)
+		m.parts.WithLabelValues(p.Name).Set(1)
 		m.abandoned.WithLabelValues(p.Name)
 		for _, r := range []protocol.Reach{protocol.ReachTags, protocol.ReachLanguage, protocol.ReachAnyone} {
 			m.matches.WithLabelValues(p.Name, string(r))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rondo-chat/rondo/protocol"
@@ -82,7 +83,7 @@ func decodeNote(b []byte) (note, error) {
 		return note{}, err
 	}
 	n := note{Kind: w.Kind, Pair: Pair{Match: w.Match, Pool: w.Pool}, To: Ref{w.Session, w.Epoch}, Why: w.Why, Not: w.Not}
-	if !plain(string(w.Match), 128) || !isWord(w.Pool, maxNameBytes) {
+	if !plain(string(w.Match), 128) || !isPart(w.Pool) {
 		return note{}, errors.New("match or pool")
 	}
 	switch w.Kind {
@@ -141,11 +142,12 @@ func decodeDetails(s string) (details, error) {
 
 // match reads a pair.
 func (m *Matcher) match(p Pair) (Match, error) {
-	pool := m.pools[p.Pool]
+	name, _, _ := strings.Cut(p.Pool, partSep)
+	pool := m.pools[name]
 	if pool == nil {
-		return Match{}, fmt.Errorf("pool %q is not configured here", p.Pool)
+		return Match{}, fmt.Errorf("pool %q is not configured here", name)
 	}
-	match := Match{ID: p.Match, Pool: p.Pool, Relay: pool.RelayOnly}
+	match := Match{ID: p.Match, Pool: name, Relay: pool.RelayOnly}
 	for i, e := range p.Entrants {
 		d, err := decodeDetails(e.Data)
 		if err != nil {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rondo-chat/rondo/protocol"
@@ -184,6 +186,19 @@ func (c PoolConfig) check(p Profile) error {
 		}
 	}
 	return nil
+}
+
+// partSep stands between the name of a pool and the number of its part, if that is not the first.
+const partSep = "."
+
+// isPart reports whether s names a part of a pool.
+func isPart(s string) bool {
+	name, number, more := strings.Cut(s, partSep)
+	if !isWord(name, maxNameBytes) {
+		return false
+	}
+	n, err := strconv.Atoi(number)
+	return !more || err == nil && n > 0 && n < MaxParts && strconv.Itoa(n) == number
 }
 
 // isWord reports whether s is made of 1 to limit of [a-z0-9_-].

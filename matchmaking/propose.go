@@ -254,7 +254,7 @@ func (m *Matcher) finish(s *search, p Pair, match Match, you int) bool {
 	s.state = over
 	m.agenda.remove(s)
 	if waited { // should the queue not remember what it said
-		m.leaveLater(s.pool.Name, s.ref())
+		m.leaveLater(s.part.name, s.ref())
 	}
 	match.Members[you].Since = s.start
 	if a, ok := m.cfg.Hooks.(Absentee); ok && quits {

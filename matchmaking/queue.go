@@ -171,6 +171,7 @@ func (s Swept) More(limit int) bool {
 type Stats struct {
 	Waiting int             // tickets listed or in an undecided proposal
 	Waits   []time.Duration // the last ones, at most WaitsKept, none older than WaitsWindow
+	Rate    float64         // matches a second lately (MatchRate)
 }
 
 // ErrInvalid is the error for arguments that no driver takes. Nothing happened.
@@ -185,7 +186,7 @@ const maxEpoch = 9_999_999_999_999_999
 // on it that ids and terms hold no separators of theirs.
 func CheckEnter(t Ticket, s Search) error {
 	switch {
-	case !isWord(t.Pool, maxNameBytes):
+	case !isPart(t.Pool):
 		return &ErrInvalid{"pool"}
 	case !plain(string(t.Session), 128) || !plain(string(t.User), 128) || !plain(string(t.Node), 128) || !plain(string(s.Match), 128):
 		return &ErrInvalid{"id"}

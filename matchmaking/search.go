@@ -43,7 +43,9 @@ type search struct {
 
 	state state
 	epoch uint64
-	then  after           // in offered and deciding
+	then  after // in offered and deciding
+	part  *part
+	turn  int             // how often it moved on to another part
 	match protocol.RoomID // in offered, accepting and deciding
 	pair  Pair            // in offered: what Found needs
 	since time.Time       // place in the queue; zero: none yet
@@ -96,13 +98,13 @@ func (m *Matcher) Find(ctx context.Context, a Asker, p Profile) (protocol.Waitin
 	}
 	if err := m.enter(ctx, s); err != nil {
 		m.mu.Lock()
-		failed := s.state == waiting
+		failed, part, ref := s.state == waiting, s.part, s.ref()
 		if failed {
 			m.endLocked(s)
 		}
 		m.mu.Unlock()
 		if failed {
-			m.leaveLater(s.pool.Name, s.ref())
+			m.leaveLater(part.name, ref)
 			return protocol.Waiting{}, unavailable()
 		}
 	}
@@ -150,7 +152,7 @@ func (m *Matcher) begin(a Asker, p Profile) (s *search, told chan struct{}, err 
 		return nil, nil, err
 	}
 	now := time.Now()
-	s = &search{asker: a, profile: p, pool: pool, data: data, start: now, epoch: m.nextEpoch(), index: -1}
+	s = &search{asker: a, profile: p, pool: pool, data: data, start: now, epoch: m.nextEpoch(), index: -1, part: pool.parts[0]}
 	s.reach, _ = pool.reach(p, 0)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -287,7 +289,7 @@ func (m *Matcher) stop(ctx context.Context, id protocol.SessionID, how after) (s
 	if s.state == offered || s.state == deciding || s.state == over {
 		return m.stopProposed(ctx, s, how)
 	}
-	was, ref := s.state, s.ref()
+	was, part, ref := s.state, s.part, s.ref()
 	if how == quit {
 		m.endLocked(s)
 		s.settleLocked()
@@ -298,7 +300,7 @@ func (m *Matcher) stop(ctx context.Context, id protocol.SessionID, how after) (s
 	}
 	m.mu.Unlock()
 	if was == waiting || was == accepting {
-		m.leave(ctx, s.pool.Name, ref)
+		m.leave(ctx, part.name, ref)
 	}
 	return true
 }

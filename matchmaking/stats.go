@@ -2,21 +2,35 @@ package matchmaking
 
 import (
 	"context"
+	"math"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/rondo-chat/rondo/protocol"
 )
 
-// pool is a pool with how it stood when last looked at.
+// pool is a pool with its parts.
 type pool struct {
 	PoolConfig
-	down       atomic.Bool // its part of the queue did not answer the last renewal
-	waiting    atomic.Int64
-	estimateMS atomic.Int64 // -1: not known
-	seen       atomic.Int64 // Unix milliseconds of the last refresh; 0: never
-	refreshing atomic.Bool
+	parts  []*part
+	spread atomic.Int32 // over how many of them searches are spread
+	looked atomic.Int32 // the greatest spread there was: in those there may be searches
+}
+
+func newPool(c PoolConfig, parts int) *pool {
+	p := &pool{PoolConfig: c}
+	for i := range parts {
+		q := &part{pool: p, index: i, name: c.Name}
+		if i > 0 {
+			q.name += partSep + strconv.Itoa(i)
+		}
+		p.parts = append(p.parts, q)
+	}
+	p.spread.Store(1)
+	p.looked.Store(1)
+	return p
 }
 
 // fewWaits is how many recent waits it takes to say anything about the next.
@@ -28,19 +42,19 @@ const statsTTL = time.Second
 // counts returns how many wait, and the median of recent waits, nil if too few
 // are known.
 func (p *pool) counts() (int, *int64) {
-	n := int(p.waiting.Load())
-	if p.seen.Load() == 0 {
+	n, known, sum := 0, int64(0), int64(0)
+	for _, q := range p.parts {
+		n += int(q.waiting.Load())
+		if e := q.estimateMS.Load(); q.seen.Load() != 0 && e >= 0 {
+			known, sum = known+1, sum+e
+		}
+	}
+	if known == 0 {
 		return n, nil
 	}
-	e := p.estimateMS.Load()
-	if e < 0 {
-		return n, nil
-	}
-	return n, &e
+	sum /= known
+	return n, &sum
 }
-
-// sawWaiting takes in a count that came along with another answer.
-func (p *pool) sawWaiting(n int) { p.waiting.Store(int64(n)) }
 
 // median returns the median in milliseconds, -1 of too few.
 func median(waits []time.Duration) int64 {
@@ -56,9 +70,9 @@ func median(waits []time.Duration) int64 {
 	return ((waits[mid-1] + waits[mid]) / 2).Milliseconds()
 }
 
-// refresh looks how the pool stands, unless somebody else is at it or did so
+// refresh looks how the part stands, unless somebody else is at it or did so
 // just now.
-func (m *Matcher) refresh(ctx context.Context, p *pool) {
+func (m *Matcher) refresh(ctx context.Context, p *part) {
 	now := time.Now()
 	if now.UnixMilli()-p.seen.Load() < statsTTL.Milliseconds()/2 || !p.refreshing.CompareAndSwap(false, true) {
 		return
@@ -66,15 +80,17 @@ func (m *Matcher) refresh(ctx context.Context, p *pool) {
 	defer p.refreshing.Store(false)
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.Timeout)
 	defer cancel()
-	st, err := m.cfg.Queue.Stats(ctx, p.Name)
+	st, err := m.cfg.Queue.Stats(ctx, p.name)
 	m.metrics.called("stats", now, err)
 	if err != nil {
 		return
 	}
 	p.waiting.Store(int64(st.Waiting))
 	p.estimateMS.Store(median(st.Waits))
+	p.rate.Store(math.Float64bits(st.Rate))
 	p.seen.Store(now.UnixMilli())
-	m.metrics.waiting.WithLabelValues(p.Name).Set(float64(st.Waiting))
+	all, _ := p.pool.counts()
+	m.metrics.waiting.WithLabelValues(p.pool.Name).Set(float64(all))
 }
 
 // Stats returns how the pools stand, at most about a second old while the queue
@@ -82,8 +98,10 @@ func (m *Matcher) refresh(ctx context.Context, p *pool) {
 func (m *Matcher) Stats(ctx context.Context) []protocol.PoolStats {
 	list := make([]protocol.PoolStats, 0, len(m.order))
 	for _, p := range m.order {
-		if !p.down.Load() {
-			m.refresh(ctx, p)
+		for _, q := range p.parts[:p.looked.Load()] {
+			if !q.down.Load() {
+				m.refresh(ctx, q)
+			}
 		}
 		n, e := p.counts()
 		list = append(list, protocol.PoolStats{Name: p.Name, Waiting: n, EstimateMS: e})

@@ -40,6 +40,7 @@ type Config struct {
 	Rooms     rooms.Store
 	Chat      chat.Store
 	Pools     []matchmaking.PoolConfig // default: video, audio and text
+	PoolParts int                      // matchmaking.Config.Parts; default 1
 
 	// ICE returns what a session's peer connections need; nil: no servers.
 	ICE func(protocol.SessionID) *protocol.ICE
@@ -138,7 +139,7 @@ func (s *Server) build() (err error) {
 		return fmt.Errorf("chat: %w", err)
 	}
 	if s.matcher, err = matchmaking.New(matchmaking.Config{Node: s.node, Queue: s.cfg.Queue, Relations: s.cfg.Relations,
-		Notifier: notifier{s.bus, kindMatch}, Hooks: matchHooks{s}, Pools: s.cfg.Pools, Logger: s.log, Registerer: reg}); err != nil {
+		Notifier: notifier{s.bus, kindMatch}, Hooks: matchHooks{s}, Pools: s.cfg.Pools, Parts: s.cfg.PoolParts, Logger: s.log, Registerer: reg}); err != nil {
 		return fmt.Errorf("matchmaking: %w", err)
 	}
 	s.pools = s.matcher.Pools()

@@ -193,6 +193,10 @@ func (n *node) openDrivers(ctx context.Context, sc *server.Config) error {
 	return n.openRedisDrivers(client, sc)
 }
 
+// clusterParts is into how many parts a large pool is split over the masters of a
+// Redis Cluster. A single Redis would not get faster thereby.
+const clusterParts = 16
+
 func (n *node) openRedisDrivers(client redis.UniversalClient, sc *server.Config) (err error) {
 	common := rediscall.Config{Client: client, Prefix: n.cfg.RedisPrefix, Timeout: redisTimeout}
 	reg := n.metrics.Registerer()
@@ -201,6 +205,9 @@ func (n *node) openRedisDrivers(client redis.UniversalClient, sc *server.Config)
 	}
 	if sc.Queue, err = redisqueue.New(redisqueue.Config{Config: common}); err != nil {
 		return err
+	}
+	if _, many := client.(*redis.ClusterClient); many {
+		sc.PoolParts = clusterParts
 	}
 	if sc.Relations, err = redisqueue.NewRelations(redisqueue.Config{Config: common}); err != nil {
 		return err

@@ -560,11 +560,16 @@ func (s *suite) stats() {
 	if st.Waits[0] <= 0 || st.Waits[0] > time.Minute {
 		s.Errorf("waited %v", st.Waits[0])
 	}
+	if st.Rate != .1 {
+		s.Errorf("one match is %v a second", st.Rate)
+	}
 	for range matchmaking.WaitsKept + 150 {
 		s.list("d", "z")
 		s.wantAck(s.claim(s.match("e", "d", "z"), 0), matchmaking.Live)
 	}
-	want(1, matchmaking.WaitsKept)
+	if st := want(1, matchmaking.WaitsKept); st.Rate < float64(matchmaking.WaitsKept)/10 {
+		s.Errorf("%d matches are %v a second", matchmaking.WaitsKept, st.Rate)
+	}
 }
 
 // pools: what happens in one pool does not show in another.

@@ -232,6 +232,7 @@ func (q *Queue) Stats(ctx context.Context, pool string) (matchmaking.Stats, erro
 	rest := reply{list: asList(v)}
 	now := rest.time()
 	s := matchmaking.Stats{Waiting: rest.number()}
+	lately, oldest := 0, time.Duration(0)
 	for _, w := range rest.next() {
 		text, _ := w.(string)
 		at, waited, ok := strings.Cut(text, ":")
@@ -240,10 +241,15 @@ func (q *Queue) Stats(ctx context.Context, pool string) (matchmaking.Stats, erro
 		if !ok || err != nil || !good {
 			continue // a wait more or less
 		}
-		if now.Sub(when) <= matchmaking.WaitsWindow {
+		age := now.Sub(when)
+		if age <= matchmaking.WaitsWindow {
 			s.Waits = append(s.Waits, time.Duration(us)*time.Microsecond)
 		}
+		if matchmaking.Lately(age) {
+			lately, oldest = lately+1, max(oldest, age)
+		}
 	}
+	s.Rate = matchmaking.MatchRate(lately, oldest)
 	return s, rest.err()
 }
 
