@@ -18,6 +18,9 @@ func (l *life) act(ctx context.Context) {
 	p := l.u.rng.IntN(1000 / max(1, l.u.w.plan.rough))
 	// In rough runs one at a time: who dies in the dark is missed much later.
 	spared := l.u.w.calm.Load() || l.u.w.plan.rough > 0 && !l.until.IsZero()
+	if !spared && l.searching && l.u.w.shy.Load() && p%2 == 0 {
+		p = dark
+	}
 	if !spared && l.misfortune(p) {
 		return
 	}
@@ -43,6 +46,9 @@ func (l *life) act(ctx context.Context) {
 	}
 }
 
+// dark is the misfortune of a link that is half-open for a while.
+const dark = 26
+
 // misfortune lets p of 1000 have an accident.
 func (l *life) misfortune(p int) bool {
 	switch {
@@ -54,7 +60,7 @@ func (l *life) misfortune(p int) bool {
 		l.note(history.Event{Kind: history.Cut})
 		l.u.wire.cut()
 		l.note(history.Event{Kind: history.Mended})
-	case p < 27 && l.until.IsZero():
+	case p <= dark && l.until.IsZero():
 		l.note(history.Event{Kind: history.Cut})
 		l.u.wire.darken()
 		l.until = time.Now().Add(time.Duration(500+l.u.rng.IntN(3500)) * time.Millisecond)

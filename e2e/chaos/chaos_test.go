@@ -42,7 +42,7 @@ func TestShort(t *testing.T) {
 	}{
 		{"single", single, all(), 30 * time.Second},
 		{"sentinel", sentinels, []fault{killNode(), restartRedis(), stallRedis()}, 20 * time.Second},
-		{"cluster", clustered, []fault{killNode(), restartRedis(), stallRedis()}, 15 * time.Second},
+		{"cluster", clustered, []fault{killNode(), loseMaster(), restartRedis()}, 15 * time.Second},
 	} {
 		t.Run(kind.name, func(t *testing.T) {
 			r := play(t, plan{seed: seed, nodes: 2, users: 60, store: kind.store, faults: kind.faults,

@@ -52,10 +52,12 @@ func (w *world) makeFaults(ctx context.Context) {
 	pause(ctx, w.plan.run-w.now())
 }
 
-// watch writes down fail-overs that nobody planned: sentinels on a busy machine take a
-// master for dead that was only late, and what it took last is lost.
+// watch writes down fail-overs that nobody planned: sentinels and clusters on a busy
+// machine take a master for dead that was only late, and what it took last is lost.
 func (w *world) watch(ctx context.Context) {
-	s, ok := w.store.(*watched)
+	s, ok := w.store.(interface {
+		AtRest() (masters string, ok bool)
+	})
 	if !ok {
 		return
 	}
@@ -160,6 +162,19 @@ func restartRedis() fault {
 	}}
 }
 
+// loseMaster: SIGKILL of a master of a Cluster, and its replica takes over, without
+// the last writes perhaps; later it is back as a replica.
+func loseMaster() fault {
+	return fault{"a Cluster master lost", func(ctx context.Context, w *world) history.Fault {
+		c, ok := w.store.(*cluster)
+		if !ok {
+			return history.Fault{}
+		}
+		c.lose(func() { pause(ctx, w.between(300, 2000)) })
+		return history.Fault{Loses: true, Wipes: true}
+	}}
+}
+
 // stallRedis: SIGSTOP of the server, as a slow disk or a long script.
 func stallRedis() fault {
 	return fault{"stall of Redis", func(ctx context.Context, w *world) history.Fault {
@@ -172,8 +187,11 @@ func stallRedis() fault {
 		pause(ctx, w.between(1500, 5000))
 		w.signal(pid, syscall.SIGCONT)
 		w.store.well()
-		_, failsOver := w.store.(*watched)
-		return history.Fault{Loses: true, Wipes: failsOver}
+		switch w.store.(type) {
+		case *watched, *cluster: // a replica may have taken over
+			return history.Fault{Loses: true, Wipes: true}
+		}
+		return history.Fault{Loses: true}
 	}}
 }
 
@@ -191,5 +209,21 @@ func partition() fault {
 		p.Open()
 		p.Cut()
 		return history.Fault{Loses: true}
+	}}
+}
+
+// losePackets drops all packets of a node to and from Redis or its users: no reset, no
+// word to anybody.
+func losePackets(name string, way lab.Way) fault {
+	return fault{name, func(ctx context.Context, w *world) history.Fault {
+		i := w.rng.IntN(len(w.opts))
+		if err := w.split.Lose(i, way); err != nil {
+			w.t.Error(err)
+		}
+		pause(ctx, w.between(3000, 8000))
+		if err := w.split.Pass(i, way); err != nil {
+			w.t.Error(err)
+		}
+		return history.Fault{Loses: way == lab.ToRedis, Stops: way == lab.ToUsers}
 	}}
 }

@@ -82,7 +82,7 @@ func (l *load) come() {
 	}
 	add := func(name string, p part, node int) *person {
 		i := len(l.all)
-		l.all = append(l.all, &person{w: l.world, wire: &wire{from: i, pick: l.pick(node)},
+		l.all = append(l.all, &person{w: l.world, wire: &wire{from: lab.DialFrom(i), pick: l.pick(node)},
 			d: &diary{name: name, part: p, seats: map[string]string{}, away: map[string]bool{}}})
 		return l.all[i]
 	}

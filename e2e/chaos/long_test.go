@@ -26,14 +26,30 @@ import (
 func TestRow(t *testing.T) {
 	for _, f := range all() {
 		t.Run(f.name, func(t *testing.T) {
-			play(t, plan{seed: number(t, "RONDO_CHAOS_SEED", 7), nodes: 2, users: int(number(t, "RONDO_CHAOS_USERS", 100)), faults: []fault{f},
-				gap: [2]int{5500, 7000}, run: 24 * time.Second, calm: 10 * time.Second, expect: promises()})
+			p := long(t, plan{faults: []fault{f}})
+			p.calm = 10 * time.Second
+			play(t, p)
 		})
 	}
-	t.Run("cluster", func(t *testing.T) {
-		play(t, plan{seed: number(t, "RONDO_CHAOS_SEED", 7), nodes: 2, users: int(number(t, "RONDO_CHAOS_USERS", 100)), store: clustered,
-			faults: []fault{killNode(), restartRedis(), stallRedis()}, gap: [2]int{5500, 7000}, run: 24 * time.Second, calm: 12 * time.Second, expect: promises()})
-	})
+	for _, row := range []struct {
+		name string
+		plan
+	}{
+		{"cluster", plan{store: clustered, faults: []fault{killNode(), restartRedis(), stallRedis()}}},
+		{"a Cluster master lost", plan{store: clustered, faults: []fault{loseMaster()}}},
+		{"packets between a node and Redis lost", plan{split: true, faults: []fault{losePackets("packets to Redis lost", lab.ToRedis)}}},
+		{"packets between a node and users lost", plan{split: true, faults: []fault{losePackets("packets to users lost", lab.ToUsers)}}},
+	} {
+		t.Run(row.name, func(t *testing.T) { play(t, long(t, row.plan)) })
+	}
+}
+
+// long makes a row of a plan.
+func long(t testing.TB, p plan) plan {
+	t.Helper()
+	p.seed, p.users = number(t, "RONDO_CHAOS_SEED", 7), int(number(t, "RONDO_CHAOS_USERS", 100))
+	p.nodes, p.gap, p.run, p.calm, p.expect = 2, [2]int{5500, 7000}, 24*time.Second, 12*time.Second, promises()
+	return p
 }
 
 // TestSoak runs for as long as RONDO_SOAK says (a duration), with all faults, in

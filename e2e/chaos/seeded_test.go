@@ -46,8 +46,8 @@ func seeds() []seed {
 		{bug: seeded.NextStays, odds: 1, plan: "rough", rules: []history.Rule{history.RuleAlone, history.RuleOutside, history.RuleTwoRooms}},
 		{bug: seeded.ChatUntold, odds: 2, plan: "rough", rules: []history.Rule{history.RuleChat}},
 		{bug: seeded.SeatLeftBehind, odds: 1, plan: "moving", rules: []history.Rule{history.RuleSignal, history.RuleAlone}},
-		{bug: seeded.UndoMissing, odds: 1, plan: "stopped", rules: []history.Rule{history.RuleWait, history.RuleAnswer}},
-		{bug: seeded.LeaseShort, odds: 1, plan: "rough", rules: []history.Rule{history.RuleTorn}},
+		{bug: seeded.UndoMissing, odds: 1, plan: "shy", rules: []history.Rule{history.RuleWait, history.RuleAnswer}},
+		{bug: seeded.LeaseShort, odds: 1, plan: "long", rules: []history.Rule{history.RuleTorn}},
 		{bug: seeded.DeadUnburied, odds: 1, plan: "dead", rules: []history.Rule{history.RuleAlone}},
 		{bug: seeded.HistoryShort, odds: 3, plan: "rough", rules: []history.Rule{history.RuleHistory}},
 		{bug: seeded.ChatAgain, odds: 5, plan: "rough", rules: []history.Rule{history.RuleDouble, history.RuleFork}},
@@ -70,9 +70,12 @@ func seedPlan(name string) plan {
 		p.faults, p.gap, p.calm, p.rough = []fault{cutAll()}, [2]int{200, 400}, 2*time.Second, 1
 	case "moving": // and people go from node to node
 		p.faults, p.gap, p.rough, p.calm = []fault{moveAll()}, [2]int{800, 1600}, 1, 8*time.Second
-	case "stopped": // and nodes stop for a while
-		p.faults, p.users, p.rough, p.run, p.calm = []fault{stopNode()}, 60, 1, 14*time.Second, 12*time.Second
-		p.gap, p.expect.Wait = [2]int{300, 600}, 3*time.Second
+	case "shy": // and who waits is silent when the next one comes
+		p.faults, p.users, p.rough, p.run, p.calm = []fault{shyness()}, 9, 1, 18*time.Second, 9*time.Second
+		p.gap, p.expect.Wait = [2]int{10, 20}, 3*time.Second
+		p.expect.Ghost = 10 * time.Second // who is put back after a silent one is not asked whether it is there itself
+	case "long": // nobody is taken for dead within the first lease of who would bury
+		p.rough, p.run, p.users = 1, 24*time.Second, 50
 	case "asleep": // and a node sleeps beyond its lease
 		p.faults, p.rough, p.calm = []fault{sleepLong()}, 1, 10*time.Second
 	case "dead": // and a node dies with its users
@@ -92,6 +95,16 @@ func moveAll() fault {
 		pause(ctx, time.Second)
 		w.setNode(i, n)
 		return history.Fault{}
+	}}
+}
+
+// shyness makes who waits for a partner go dark again and again.
+func shyness() fault {
+	return fault{"half-open links of who waits", func(ctx context.Context, w *world) history.Fault {
+		w.shy.Store(true)
+		pause(ctx, w.plan.run-w.now())
+		w.shy.Store(false)
+		return history.Fault{Stops: true}
 	}}
 }
 
@@ -141,7 +154,7 @@ func TestSeeded(t *testing.T) {
 	binary := lab.Build(t, "chaosbug")
 	plans := []string{"rough"}
 	if all {
-		plans = []string{"rough", "resets", "sparse", "moving", "stopped", "asleep", "dead"}
+		plans = []string{"rough", "resets", "sparse", "moving", "shy", "long", "asleep", "dead"}
 	}
 	for _, name := range plans {
 		t.Run("none/"+name, func(t *testing.T) {

@@ -51,6 +51,26 @@ func (s *one) well() {}
 
 func (s *one) pid() (int, error) { return pidOf(s.redis) }
 
+// away is one Redis that nodes reach over a network.
+type away struct {
+	one
+	net *lab.Split
+}
+
+func apart(n *lab.Split) func(testing.TB) store {
+	return func(t testing.TB) store {
+		var ips []string
+		for _, node := range n.Nodes {
+			ips = append(ips, node.RedisIP)
+		}
+		return &away{one{redis: testenv.RedisAt(t, ips...), t: t}, n}
+	}
+}
+
+func (s *away) url(node int) string {
+	return fmt.Sprintf("redis://%s:%d/0", s.net.Nodes[node].RedisIP, s.redis.Port())
+}
+
 // pidOf asks a Redis for its process id.
 func pidOf(r *testenv.RedisServer) (int, error) {
 	info, err := r.Do("INFO", "server")
@@ -62,15 +82,17 @@ func pidOf(r *testenv.RedisServer) (int, error) {
 	return strconv.Atoi(pid)
 }
 
-// cluster is three masters without replicas. Redirections carry the masters' own
-// addresses, so that there is no way between to partition.
+// cluster is three masters with a replica each. Redirections carry the servers'
+// own addresses, so that there is no way between to partition.
 type cluster struct {
 	*testenv.Cluster
 	t    testing.TB
 	next int
 }
 
-func clustered(t testing.TB) store { return &cluster{Cluster: testenv.RedisCluster(t), t: t} }
+func clustered(t testing.TB) store {
+	return &cluster{Cluster: testenv.RedisClusterReplicated(t), t: t}
+}
 
 func (s *cluster) url(int) string {
 	u, err := url.Parse(s.URL)
@@ -83,29 +105,37 @@ func (s *cluster) url(int) string {
 
 func (s *cluster) way(int) *lab.Proxy { return nil }
 
+// restart is sooner than the replica: the master is back before it is missed.
 func (s *cluster) restart(between func()) {
-	s.next++
-	n := s.Nodes[s.next%len(s.Nodes)]
+	n := s.master()
 	n.Kill()
 	between()
 	n.Restart()
 	s.well()
 }
 
-// well waits until the masters agree: as long as they do not, it is as good as dead.
-func (s *cluster) well() {
-	for _, n := range s.Nodes {
-		testenv.Eventually(s.t, 30*time.Second, func() bool {
-			info, err := n.Do("CLUSTER", "INFO")
-			return err == nil && strings.Contains(info, "cluster_state:ok")
-		}, "the cluster is well again")
-	}
+// lose kills a master, and its replica takes the place; it comes back as a replica.
+func (s *cluster) lose(between func()) {
+	n := s.master()
+	n.Kill()
+	s.AwaitFailover(n)
+	between()
+	n.Restart()
+	s.well()
 }
 
-func (s *cluster) pid() (int, error) {
+// well waits until the masters agree: as long as they do not, it is as good as dead.
+func (s *cluster) well() { s.AwaitReplicas() }
+
+// master is one master after the other.
+func (s *cluster) master() *testenv.RedisServer {
+	var all []*testenv.RedisServer
+	testenv.Eventually(s.t, 30*time.Second, func() bool { all = s.Masters(); return len(all) > 0 }, "there are masters")
 	s.next++
-	return pidOf(s.Nodes[s.next%len(s.Nodes)])
+	return all[s.next%len(all)]
 }
+
+func (s *cluster) pid() (int, error) { return pidOf(s.master()) }
 
 // watched is a master and a replica under three sentinels: restart is a fail-over,
 // after which the former master comes back as the replica.

@@ -7,14 +7,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/rondo-chat/rondo/e2e/lab"
 )
 
 // wire is a user's way to the service: it has an address of its own, so that the
 // limits per address do not meet the harness, and it breaks as networks do.
 type wire struct {
-	from int // which address
+	from func(ctx context.Context, network, addr string) (net.Conn, error) // its address
 	pick func() string
 
 	mu    sync.Mutex
@@ -32,7 +30,7 @@ func (w *wire) dial(ctx context.Context, network, _ string) (net.Conn, error) {
 	if dark {
 		return nil, errDark
 	}
-	c, err := lab.DialFrom(w.from)(ctx, network, w.pick())
+	c, err := w.from(ctx, network, w.pick())
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,7 @@ type plan struct {
 	nodes  int
 	users  int
 	store  func(t testing.TB) store // nil: one Redis
+	split  bool                     // each node is on a machine of its own, and Redis on this one
 	faults []fault                  // made in a drawn order, again and again
 	run    time.Duration            // with faults
 	calm   time.Duration            // after the last one: everything heals, and is seen to
@@ -51,11 +52,13 @@ type world struct {
 	plan  plan
 	rng   *rand.Rand // of the faults
 	store store
+	split *lab.Split    // of the machines that the nodes are on; nil: all on this one
 	opts  []lab.Options // of the nodes
 	began time.Time
 
 	calm     atomic.Bool
 	faulty   atomic.Bool  // a planned fault is being made
+	shy      atomic.Bool  // who waits goes dark
 	refusals atomic.Int64 // clients that were not let in
 	stuck    atomic.Int64 // "already" said to who was idle
 
@@ -130,11 +133,18 @@ func start(t testing.TB, p plan) *world {
 		p.store = single
 	}
 	t.Cleanup(w.tellAgain)
+	if p.split {
+		w.split = lab.NewSplit(t, p.nodes)
+		p.store = apart(w.split)
+	}
 	w.store = p.store(t)
 	secret := filepath.Join(t.TempDir(), "secret")
 	for i := range p.nodes {
 		o := p.node
 		o.Redis, o.Secret = w.store.url(i), secret
+		if w.split != nil {
+			o.Netns, o.IP = w.split.Nodes[i].Netns, w.split.Nodes[i].IP
+		}
 		o.Args = append([]string{"--turn=false", "--grace", grace.String(), "--ping", "4s"}, o.Args...)
 		w.opts = append(w.opts, o)
 		w.nodes = append(w.nodes, lab.Start(t, w.opts[i]))
@@ -160,7 +170,10 @@ func (w *world) play(p plan) *result {
 	var users sync.WaitGroup
 	for i := range p.users {
 		u := &user{w: w, person: fmt.Sprintf("u%d", i), rng: rand.New(rand.NewPCG(p.seed, uint64(i)+2)), loyal: i%5 == 0}
-		u.wire = &wire{from: i, pick: w.pick(i)}
+		u.wire = &wire{from: lab.DialFrom(i), pick: w.pick(i)}
+		if w.split != nil {
+			u.wire.from = w.split.DialFrom(i)
+		}
 		w.mu.Lock()
 		w.wires = append(w.wires, u.wire)
 		w.mu.Unlock()

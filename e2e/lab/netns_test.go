@@ -2,10 +2,10 @@ package lab
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
-	"path/filepath"
-	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,22 +15,7 @@ import (
 // inNetns runs f on a thread in a network namespace; sockets made there stay there.
 func inNetns(t *testing.T, name string, f func() error) {
 	t.Helper()
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		ns, err := os.Open(filepath.Join("/run/netns", name))
-		if err != nil {
-			done <- err
-			return
-		}
-		defer ns.Close()
-		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- err
-			return
-		}
-		done <- f()
-	}()
-	if err := <-done; err != nil {
+	if err := enter(name, f); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -186,4 +171,78 @@ func TestProxy(t *testing.T) {
 	if _, err := read(5 * time.Second); !errors.Is(err, unix.ECONNRESET) {
 		t.Fatalf("ended with %v, want a reset", err)
 	}
+}
+
+// TestSplit: a node's ways are lost and found one by one, and silently.
+func TestSplit(t *testing.T) {
+	s := NewSplit(t, 2)
+	conns := map[Way]net.Conn{}
+	for way, ip := range map[Way]string{ToUsers: s.Nodes[1].IP, ToRedis: s.Nodes[1].RedisIP} {
+		var l net.Listener
+		listen := func() (err error) { l, err = net.Listen("tcp", ip+":0"); return err }
+		if way == ToUsers {
+			inNetns(t, s.Nodes[1].Netns, listen)
+		} else if err := listen(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		go echo(l)
+		dial := func() (err error) { conns[way], err = net.Dial("tcp", l.Addr().String()); return err }
+		if way == ToRedis {
+			inNetns(t, s.Nodes[1].Netns, dial)
+		} else {
+			var err error
+			if conns[way], err = s.DialFrom(7)(t.Context(), "tcp", l.Addr().String()); err != nil {
+				t.Fatal(err)
+			}
+			if got := conns[way].LocalAddr().String(); !strings.HasPrefix(got, "11.1.0.8:") {
+				t.Errorf("the user is %s", got)
+			}
+		}
+	}
+	for _, c := range conns {
+		defer c.Close()
+	}
+	for lost, other := range map[Way]Way{ToUsers: ToRedis, ToRedis: ToUsers} {
+		if err := s.Lose(1, lost); err != nil {
+			t.Fatal(err)
+		}
+		if err := echoed(conns[other], 10*time.Second); err != nil {
+			t.Errorf("%s while %s is lost: %v", other, lost, err)
+		}
+		if err := echoed(conns[lost], 300*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s is lost, and: %v", lost, err)
+		}
+		if err := s.Pass(1, lost); err != nil {
+			t.Fatal(err)
+		}
+		if err := echoed(conns[lost], 20*time.Second); err != nil { // what was sent meanwhile comes too
+			t.Errorf("%s is back, and: %v", lost, err)
+		}
+	}
+}
+
+// echo gives every connection back what it sends.
+func echo(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer c.Close()
+			_, _ = io.Copy(c, c) // until the other end closes
+		}()
+	}
+}
+
+func echoed(c net.Conn, within time.Duration) error {
+	if err := c.SetDeadline(time.Now().Add(within)); err != nil {
+		return err
+	}
+	if _, err := c.Write([]byte("x")); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(c, make([]byte, 1))
+	return err
 }

@@ -36,6 +36,15 @@ func Redis(t testing.TB) *RedisServer {
 	return newRedis(t, false)
 }
 
+// RedisAt is Redis on further addresses of this machine, too.
+func RedisAt(t testing.TB, ips ...string) *RedisServer {
+	t.Helper()
+	return newRedis(t, false, append([]string{"--protected-mode", "no", "--bind", "127.0.0.1"}, ips...)...)
+}
+
+// Port is where it listens.
+func (s *RedisServer) Port() int { return s.port }
+
 func newRedis(t testing.TB, cluster bool, extra ...string) *RedisServer {
 	t.Helper()
 	s := &RedisServer{t: t, path: Need(t, "redis-server"), dir: t.TempDir(), cluster: cluster, extra: extra}

@@ -60,6 +60,38 @@ func TestRedisCluster(t *testing.T) {
 	}
 }
 
+func TestRedisClusterReplicated(t *testing.T) {
+	c := RedisClusterReplicated(t)
+	var master *RedisServer
+	for _, n := range c.Masters() {
+		if _, err := n.Do("SET", "{room}:1", "x"); err == nil {
+			master = n
+		}
+	}
+	if master == nil {
+		t.Fatal("no node took the key")
+	}
+	if copies, err := master.Do("WAIT", "1", "10000"); copies != "1" || err != nil {
+		t.Fatalf("%s copies, %v", copies, err)
+	}
+	master.Kill()
+	c.AwaitFailover(master)
+	got := ""
+	for _, n := range c.mastersBut(master) {
+		if v, err := n.Do("GET", "{room}:1"); err == nil {
+			got = v
+		}
+	}
+	if got != "x" {
+		t.Errorf("the new master has %q", got)
+	}
+	master.Restart()
+	c.AwaitReplicas()
+	if master.isMaster() {
+		t.Error("who comes back is a master again")
+	}
+}
+
 func TestProcess(t *testing.T) {
 	p := Start(t, exec.Command("sh", "-c", "echo hello; exit 3"))
 	if err := p.Wait(10 * time.Second); err == nil {
