@@ -20,6 +20,7 @@ import (
 	"github.com/rondo-chat/rondo/auth"
 	"github.com/rondo-chat/rondo/bus"
 	"github.com/rondo-chat/rondo/chat"
+	"github.com/rondo-chat/rondo/internal/turnstile"
 	"github.com/rondo-chat/rondo/matchmaking"
 	"github.com/rondo-chat/rondo/metrics"
 	"github.com/rondo-chat/rondo/protocol"
@@ -62,6 +63,10 @@ type Config struct {
 	// Silence is how long a waiting session may have been silent before it is
 	// pinged ahead of a match; default 250 ms, negative: always ping.
 	Silence time.Duration
+
+	// Turnstile is where people wait who come or go, or send much; nil: one of
+	// the sessions' own.
+	Turnstile *turnstile.Turnstile
 
 	Health     *metrics.Health       // required
 	Registerer prometheus.Registerer // nil: metrics are not registered
@@ -162,7 +167,7 @@ func (s *Server) build() (err error) {
 		Handlers:   s.handlers(), Observer: watcher,
 		CheckOrigin: s.cfg.CheckOrigin, RemoteAddr: s.cfg.RemoteAddr, Secure: s.cfg.Secure,
 		Store: s.cfg.SessionStore, Notifier: sessions,
-		Limits: s.cfg.Sessions, Logger: s.log, LogAddresses: s.cfg.LogAddresses, Registerer: reg,
+		Limits: s.cfg.Sessions, Turnstile: s.cfg.Turnstile, Logger: s.log, LogAddresses: s.cfg.LogAddresses, Registerer: reg,
 	}); err != nil {
 		return fmt.Errorf("signaling: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rondo-chat/rondo/auth"
 	"github.com/rondo-chat/rondo/internal/ratelimit"
+	"github.com/rondo-chat/rondo/internal/turnstile"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -126,6 +127,10 @@ type Config struct {
 	// Store and Notifier let a session go on at another node; both or neither.
 	Store    Store
 	Notifier Notifier
+
+	// Turnstile is where people wait who come or go, or send much. nil: one of
+	// the hub's own.
+	Turnstile *turnstile.Turnstile
 
 	Limits       Limits
 	Logger       *slog.Logger          // nil: no log

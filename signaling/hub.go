@@ -75,7 +75,9 @@ func New(cfg Config) (*Hub, error) {
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.upgrader = newUpgrader(badHandshake)
 	h.admission = newAdmission(&h.cfg.Limits)
-	h.patience = turnstile.New()
+	if h.patience = cfg.Turnstile; h.patience == nil {
+		h.patience = turnstile.New()
+	}
 	h.inputs.New = func() any { return &input{buf: make([]byte, 0, 2<<10)} }
 	h.scratch.New = func() any { b := make([]byte, 0, coalesceBytes); return &b }
 	h.route()

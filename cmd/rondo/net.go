@@ -70,8 +70,7 @@ func (p patient) Accept() (net.Conn, error) {
 }
 
 // page lets requests for h wait in the same way.
-func page(h http.Handler) http.Handler {
-	turn := turnstile.New()
+func page(h http.Handler, turn *turnstile.Turnstile) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		turn.Pass()
 		h.ServeHTTP(w, r)

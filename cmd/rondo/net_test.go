@@ -50,7 +50,7 @@ func TestSlowRequests(t *testing.T) {
 				n := &node{log: slog.New(slog.DiscardHandler)}
 				s := n.newHTTP(page(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 					_, _ = w.Write(make([]byte, 1<<20)) // the client may be gone
-				})))
+				}), turnstile.New()))
 				ours, theirs := net.Pipe()
 				l := &once{make(chan net.Conn, 1), make(chan struct{})}
 				l.conn <- theirs

@@ -50,7 +50,9 @@ type node struct {
 	certs   certificates
 	server  *server.Server
 	turn    *turnserver.Server
-	closers []func() // undone in reverse order
+	// turnstile is where newcomers wait: connections, pages, sessions side by side.
+	turnstile *turnstile.Turnstile
+	closers   []func() // undone in reverse order
 }
 
 // serve runs the server until ctx ends, then sends clients away and stops.
@@ -60,7 +62,7 @@ func serve(ctx context.Context, args, env []string, stdout, stderr io.Writer) er
 		return err
 	}
 	level, _ := logLevel(cfg.LogLevel)
-	n := &node{cfg: cfg, log: newLogger(stderr, cfg.LogFormat, level)}
+	n := &node{cfg: cfg, log: newLogger(stderr, cfg.LogFormat, level), turnstile: turnstile.New()}
 	defer n.close()
 	if err := n.open(ctx); err != nil {
 		return err
@@ -123,6 +125,7 @@ func (n *node) openServer(ctx context.Context) error {
 		Version: version(), Signer: n.signer, Guests: auth.NewGuests(n.signer, guestTTL),
 		RemoteAddr: clientAddr(n.cfg.TrustedProxies), Pools: matchPools(n.cfg.Pools),
 		Health: n.health, Registerer: n.metrics.Registerer(), Logger: n.log, LogAddresses: n.cfg.LogAddresses,
+		Turnstile: n.turnstile,
 		Sessions: signaling.Limits{
 			Ping: n.cfg.PingInterval, Grace: n.cfg.Grace,
 			MaxSessions: n.cfg.MaxSessions, PerAddress: n.cfg.MaxSessionsPerAddress,
@@ -133,7 +136,7 @@ func (n *node) openServer(ctx context.Context) error {
 		return fmt.Errorf("%w: origins: %w", errUsage, err)
 	}
 	sc.CheckOrigin = origins.Check
-	sc.Page = page(web.Handler(web.Config{FrameAncestors: n.cfg.FrameAncestors}))
+	sc.Page = page(web.Handler(web.Config{FrameAncestors: n.cfg.FrameAncestors}), n.turnstile.Beside())
 	if err := n.openDrivers(ctx, &sc); err != nil {
 		return err
 	}
@@ -266,7 +269,7 @@ func (n *node) run(ctx context.Context, stdout io.Writer) error {
 			return fmt.Errorf("listen: %w", err)
 		}
 		defer public.Close()
-		public = patient{public, turnstile.New()}
+		public = patient{public, n.turnstile.Beside()}
 		at.HTTP, at.HTTPS = public.Addr().String(), n.certs.enabled()
 		if err := n.server.Start(context.WithoutCancel(ctx)); err != nil {
 			return err

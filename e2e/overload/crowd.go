@@ -44,6 +44,7 @@ type samples struct{ match, signal, chat []time.Duration }
 type user struct {
 	c      *crowd
 	w      *wire
+	busy   sync.Mutex // held by the pair of the present round
 	sendMu sync.Mutex
 	seq    atomic.Uint64
 	found  chan found
@@ -83,25 +84,30 @@ func (c *crowd) run(ctx context.Context) {
 	for _, u := range c.users {
 		readers.Go(func() { u.read(ctx) })
 	}
-	tick := time.NewTicker(roundTime)
-	defer tick.Stop()
-	for round := 0; ctx.Err() == nil; round++ {
-		var each sync.WaitGroup
-		for i := range c.pairs {
-			a, b := c.users[i], c.users[c.pairs+(i+round)%c.pairs]
-			tag := fmt.Sprintf("r%dp%d", round, i)
-			each.Go(func() { c.meet(ctx, a, b, tag) })
-		}
-		each.Wait()
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-		}
+	var pairs sync.WaitGroup
+	for i := range c.pairs {
+		pairs.Go(func() { c.rounds(ctx, i) })
 	}
+	pairs.Wait()
 	for _, u := range c.users {
 		u.w.c.Close()
 	}
 	readers.Wait()
+}
+
+// rounds lets the i-th of the first half meet one after the other of the second.
+// Pairs begin their rounds one after another, evenly over roundTime, so that there
+// is always somebody who searches.
+func (c *crowd) rounds(ctx context.Context, i int) {
+	begin := time.Now().Add(roundTime * time.Duration(i) / time.Duration(c.pairs))
+	for round := 0; pause(ctx, time.Until(begin.Add(time.Duration(round)*roundTime))); round++ {
+		a, b := c.users[i], c.users[c.pairs+(i+round)%c.pairs]
+		a.busy.Lock()
+		b.busy.Lock() // till who met it before has parted
+		c.meet(ctx, a, b, fmt.Sprintf("r%dp%d", round, i))
+		b.busy.Unlock()
+		a.busy.Unlock()
+	}
 }
 
 // wrong notes something that must not happen to healthy people.
@@ -131,9 +137,6 @@ func (c *crowd) sample(to func(*samples) *[]time.Duration, d time.Duration) {
 
 // meet is one round of a pair.
 func (c *crowd) meet(ctx context.Context, a, b *user, tag string) {
-	if !pause(ctx, rand.N(roundTime/8)) { // people do not act in step
-		return
-	}
 	a.say(`{"t":"match.find","a":%d,"d":{"tags":[%q],"strict":true}}`, a.seq.Load(), tag)
 	asked := time.Now()
 	b.say(`{"t":"match.find","a":%d,"d":{"tags":[%q],"strict":true}}`, b.seq.Load(), tag)
@@ -198,8 +201,7 @@ func (u *user) say(format string, args ...any) {
 // read notes what comes and when, until the socket ends, which only ctx may do.
 func (u *user) read(ctx context.Context) {
 	for {
-		b, err := u.w.next()
-		now := time.Now()
+		b, now, err := u.w.nextAt()
 		if err != nil {
 			if ctx.Err() == nil {
 				u.c.wrong("dropped: %v", err)

@@ -1,4 +1,4 @@
-//go:build !race
+//go:build linux && !race
 
 package overload
 
@@ -63,7 +63,7 @@ const (
 func TestOverload(t *testing.T) {
 	files(t, 9000)
 	p := newPlan()
-	s := newScene(t, 20, p.args)
+	s := newScene(t, 50, p.args)
 	s.measure("idle", 4*time.Second)
 	s.base = look(t, s.node)
 	t.Logf("idle: %v", s.base)

@@ -32,14 +32,14 @@ func (v vitals) String() string {
 func look(t testing.TB, n *lab.Node) vitals {
 	t.Helper()
 	text := n.MetricsText(t)
-	number := func(name string) int {
+	number := func(name string) float64 {
 		for line := range strings.Lines(text) {
 			if rest, ok := strings.CutPrefix(line, name+" "); ok {
 				f, err := strconv.ParseFloat(strings.TrimSpace(rest), 64)
 				if err != nil {
 					t.Fatalf("%s: %v", line, err)
 				}
-				return int(f)
+				return f
 			}
 		}
 		t.Fatalf("no metric %s", name)
@@ -52,9 +52,9 @@ func look(t testing.TB, n *lab.Node) vitals {
 	}
 	return vitals{
 		rss: status(t, proc, "VmRSS:") >> 10, peak: status(t, proc, "VmHWM:") >> 10,
-		heap: number("go_memstats_heap_inuse_bytes") >> 20, goroutines: number("go_goroutines"), files: len(files),
-		connected: number(`rondo_ws_sessions{state="connected"}`), away: number(`rondo_ws_sessions{state="away"}`),
-		queued: number("rondo_ws_queue_bytes") >> 10, cpu: float64(number("process_cpu_seconds_total")),
+		heap: int(number("go_memstats_heap_inuse_bytes")) >> 20, goroutines: int(number("go_goroutines")), files: len(files),
+		connected: int(number(`rondo_ws_sessions{state="connected"}`)), away: int(number(`rondo_ws_sessions{state="away"}`)),
+		queued: int(number("rondo_ws_queue_bytes")) >> 10, cpu: number("process_cpu_seconds_total"),
 	}
 }
 

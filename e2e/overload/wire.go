@@ -131,10 +131,24 @@ func (w *wire) send(format string, args ...any) error {
 
 // next returns the text of the next message; the error is *closed after a close frame.
 func (w *wire) next() ([]byte, error) {
+	b, _, err := w.nextAt()
+	return b, err
+}
+
+// nextAt is next, and when the message came.
+func (w *wire) nextAt() ([]byte, time.Time, error) {
 	var head [2]byte
-	if _, err := io.ReadFull(w.r, head[:]); err != nil {
-		return nil, err
+	_, err := io.ReadFull(w.r, head[:])
+	at := time.Now()
+	if err != nil {
+		return nil, at, err
 	}
+	b, err := w.rest(head)
+	return b, at, err
+}
+
+// rest reads what follows the first two bytes of a frame.
+func (w *wire) rest(head [2]byte) ([]byte, error) {
 	n := int(head[1])
 	switch n {
 	case 126:

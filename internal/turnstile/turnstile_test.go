@@ -27,14 +27,15 @@ func TestHoldsNothing(t *testing.T) {
 	all.Wait()
 }
 
-// TestInOrder: first come, first served, with rests between.
+// TestInOrder: first come, first served, a few between two rests.
 func TestInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ts := New()
-		ts.turn <- struct{}{} // nobody passes yet
+		ts.pace.turn <- struct{}{} // nobody passes yet
+		most := ts.pace.most
 		var got []int
 		var mu sync.Mutex
-		for i := range 5 * batch {
+		for i := range 5 * most {
 			go func() {
 				ts.Pass()
 				mu.Lock()
@@ -43,16 +44,86 @@ func TestInOrder(t *testing.T) {
 			}()
 			synctest.Wait()
 		}
-		<-ts.turn
-		time.Sleep(time.Second) // with its rests
+		<-ts.pace.turn
+		for stretch := range 5 {
+			synctest.Wait()
+			mu.Lock()
+			// The last one of a stretch holds the others up, and itself.
+			if n := len(got); n != (stretch+1)*most-1 {
+				t.Fatalf("%d passed in %d stretches", n, stretch+1)
+			}
+			mu.Unlock()
+			time.Sleep(rest)
+		}
 		synctest.Wait()
-		if len(got) != 5*batch || ts.here.Load() != 0 {
-			t.Fatalf("%d passed, %d are here", len(got), ts.here.Load())
+		if len(got) != 5*most {
+			t.Fatalf("%d passed", len(got))
 		}
 		for at, i := range got {
-			if max(at-i, i-at) > 5 { // two who are through race to tell
+			if max(at-i, i-at) > most+5 { // who are through race to tell
 				t.Fatalf("out of order: %v", got)
 			}
+		}
+	})
+}
+
+// TestAlone: who comes now and then does not rest.
+func TestAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := New()
+		for range 10 * ts.pace.most {
+			began := time.Now()
+			ts.Pass()
+			if took := time.Since(began); took != 0 {
+				t.Fatalf("waited %v", took)
+			}
+			time.Sleep(pause)
+		}
+	})
+}
+
+// TestRestsAsLong: what takes long is followed by a rest as long; a rest that
+// lasts long is followed by a stretch half as long.
+func TestRestsAsLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, tc := range []struct{ busy, rest time.Duration }{
+			{0, 0}, {stretch - 1, 0}, {stretch, rest}, {3 * time.Millisecond, 3 * time.Millisecond}, {time.Second, longRest},
+		} {
+			p := New().pace
+			p.since, p.last, p.allow = time.Now().Add(-tc.busy), time.Now(), stretch
+			began := time.Now()
+			p.pass()
+			if took := time.Since(began); took != tc.rest {
+				t.Errorf("after %v it rested %v, want %v", tc.busy, took, tc.rest)
+			}
+			if want := min(max(stretch, tc.rest/2), longStretch); p.allow != want {
+				t.Errorf("after a rest of %v it allows %v, want %v", tc.rest, p.allow, want)
+			}
+		}
+	})
+}
+
+// TestBeside: a crowd at one turnstile does not stop who comes to the other, and
+// both rest together.
+func TestBeside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := New()
+		other := ts.Beside()
+		began := time.Now()
+		var crowd sync.WaitGroup
+		n := 100 * ts.pace.most
+		for range n {
+			crowd.Go(ts.Pass)
+		}
+		for range 10 {
+			other.Pass()
+		}
+		if took := time.Since(began); took > 30*rest {
+			t.Errorf("10 of %d waited for %v", n, took)
+		}
+		crowd.Wait()
+		if took := time.Since(began); took < 100*rest {
+			t.Errorf("all were through after %v", took)
 		}
 	})
 }
