@@ -204,6 +204,11 @@ func TestDeletionAndExport(t *testing.T) {
 		if _, ok := h.deleted.Load(id); !ok || !h.isRevoked(ann.Session) {
 			t.Error("nobody was told")
 		}
+		gone, err := h.Departures(ctx)
+		if err != nil || !slices.Equal(gone, []protocol.UserID{id}) {
+			t.Fatalf("left: %v, %v", gone, err)
+		}
+		wantCode(t, h.Departed(ctx, id), "")                   // with that the last row goes
 		words[slices.Index(words, "198.51.100")] = ann.User.ID // of bob there is that address too
 		h.mustLack(words)
 		_, err = h.Me(ctx, id)

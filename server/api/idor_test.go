@@ -6,7 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rondo-chat/rondo/accounts"
+	"github.com/rondo-chat/rondo/accounts/sqlstore"
 	"github.com/rondo-chat/rondo/auth"
+	"github.com/rondo-chat/rondo/internal/passkey"
 )
 
 // ids is what the id in each route's path names; "": the route has none. A route
@@ -18,12 +21,16 @@ func ids() map[string]string {
 		"POST /api/v1/auth/password": "", "GET /api/v1/me": "", "PATCH /api/v1/me": "", "DELETE /api/v1/me": "", "GET /api/v1/me/export": "",
 		"POST /api/v1/me/deactivate": "", "GET /api/v1/me/devices": "", "POST /api/v1/me/totp": "", "DELETE /api/v1/me/totp": "",
 		"POST /api/v1/me/totp/confirm": "", "POST /api/v1/me/recovery-codes": "", "GET /api/v1/admin/users": "",
+		"POST /api/v1/auth/passkey/begin": "", "POST /api/v1/auth/passkey/finish": "", "GET /api/v1/me/passkeys": "",
+		"POST /api/v1/me/passkey/begin": "", "POST /api/v1/me/passkey/finish": "",
 		"GET /api/v1/openapi.json": "", "GET /.well-known/jwks.json": "",
 
 		"PATCH /api/v1/me/devices/{id}":        "device",
 		"DELETE /api/v1/me/devices/{id}":       "device",
 		"PATCH /api/v1/admin/users/{identity}": "user",
 		"GET /api/v1/pictures/{name}":          "picture",
+		"PATCH /api/v1/me/passkeys/{id}":       "passkey",
+		"DELETE /api/v1/me/passkeys/{id}":      "passkey",
 	}
 }
 
@@ -38,9 +45,11 @@ func TestIDOR(t *testing.T) {
 	w.wants(http.StatusOK, &totp, "POST", "/api/v1/me/totp", object{"password": password}, bo.AccessToken)
 	w.wants(http.StatusAccepted, nil, "POST", "/api/v1/auth/forgot", object{"email": "bob@example.org", "device_token": bo.DeviceToken}, "")
 	key := w.key(bo)
+	w.addPasskey(key)
 	before := w.rowsOf(bo, key)
 	theirs := map[string]string{
-		"device": bo.device, "user": string(bo.User.ID), "session": bo.session, "database key": key, "device's secret": bo.DeviceToken, "username": "bob", "email": "bob@example.org",
+		"passkey": passkeyID,
+		"device":  bo.device, "user": string(bo.User.ID), "session": bo.session, "database key": key, "device's secret": bo.DeviceToken, "username": "bob", "email": "bob@example.org",
 	}
 	known := ids()
 	for _, route := range Routes() {
@@ -66,6 +75,22 @@ func TestIDOR(t *testing.T) {
 	}
 	for name := range known {
 		t.Errorf("%s is no route", name)
+	}
+}
+
+// passkeyID is the id of the passkey that addPasskey adds.
+const passkeyID = "019a9f3e-7c2b-7d31-a3c5-000000000001"
+
+// addPasskey gives the user with the key a passkey.
+func (w *whole) addPasskey(key string) {
+	w.t.Helper()
+	err := sqlstore.New(w.db).Write(w.t.Context(), "test", func(tx accounts.Tx) error {
+		return tx.InsertPasskey(accounts.PasskeyRow{
+			ID: passkeyID, User: key, Name: "key", Created: w.cfg.Now(), Credential: passkey.Credential{ID: []byte("credential"), PublicKey: []byte("public key"), AAGUID: make([]byte, 16)},
+		})
+	})
+	if err != nil {
+		w.t.Fatal(err)
 	}
 }
 
