@@ -35,6 +35,8 @@ type Config struct {
 	Limits  Limits            // zero fields have the defaults given there
 	Limiter ratelimit.Limiter // counts; by default in this process's memory
 
+	Cache   Cache             // shared by all nodes; none by default
+
 	// OnRevoked hears of sessions that ended before their time, after the commit. It must
 	// not block for long.
 	OnRevoked func(ctx context.Context, sessions []string)
@@ -146,6 +148,9 @@ func (c *Config) validate() error {
 	}
 	if c.Limiter == nil {
 		c.Limiter = ratelimit.NewMemory(limiterKeys)
+	}
+	if c.Cache == nil {
+		c.Cache = noCache{}
 	}
 	if c.OnRevoked == nil {
 		c.OnRevoked = func(context.Context, []string) {}

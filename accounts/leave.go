@@ -51,6 +51,7 @@ func (a *Accounts) Delete(ctx context.Context, identity protocol.UserID, p Proof
 		}
 		return ended, a.mail(tx, mail.Message{To: u.Email, Name: u.Name, Language: u.Language, Template: mail.Deleted, Data: mail.Data{At: now}}, now)
 	})
+	a.uncache(ctx, identity)
 	if err == nil {
 		a.cfg.OnDeleted(ctx, identity)
 	}

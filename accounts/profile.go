@@ -25,7 +25,7 @@ func (a *Accounts) Me(ctx context.Context, identity protocol.UserID) (User, erro
 // Registered reports whether the identity is a user's. A guest token of such an identity must not
 // serve any more.
 func (a *Accounts) Registered(ctx context.Context, identity protocol.UserID) (bool, error) {
-	_, err := a.Me(ctx, identity)
+	_, err := a.Name(ctx, identity)
 	if protocol.CodeOf(err) == protocol.CodeNotFound {
 		return false, nil
 	}
@@ -51,6 +51,9 @@ func (a *Accounts) UpdateProfile(ctx context.Context, identity protocol.UserID, 
 		}
 		return nil, a.log(tx, EventProfile, u.ID, now, AuditRow{})
 	})
+	if before.Name != after.Name {
+		a.uncache(ctx, identity)
+	}
 	if err != nil {
 		return User{}, err
 	}

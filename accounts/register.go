@@ -221,6 +221,9 @@ func (a *Accounts) Verify(ctx context.Context, email, code string, d Device) (Lo
 		opened, err = a.settle(tx, g, d, now)
 		return err
 	})
+	if opened != nil { // also if it is not known whether that is committed
+		a.uncache(ctx, opened.user.Identity)
+	}
 	if err != nil {
 		return Login{}, err
 	}

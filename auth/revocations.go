@@ -38,6 +38,14 @@ type RevocationSource interface {
 	Revocations(ctx context.Context, after int64, limit int) ([]Revocation, error)
 }
 
+// RevocationCache is a faster, forgetful copy of a RevocationSource that all nodes
+// share: it may lose what it was told, so the Source is asked all the same.
+type RevocationCache interface {
+	RevocationSource
+	// Remember adds a revocation; its Sequence is given by the cache.
+	Remember(ctx context.Context, r Revocation) error
+}
+
 // RevocationsConfig configures Revocations. Zero fields have the defaults given.
 type RevocationsConfig struct {
 	// Publish tells the other nodes, which give it to Receive. It may fail: they
@@ -48,8 +56,11 @@ type RevocationsConfig struct {
 	// long. Nil: nothing is done.
 	OnRevoke func(session string)
 	Source   RevocationSource // nil: there is only the bus
-	Poll     time.Duration    // of the Source, at most a second; DefaultRevocationPoll
-	Logger   *slog.Logger     // nil: discard
+	// Cache is asked four times as often as the Source, and tells revocations where the
+	// Source cannot be reached. Nil: there is none.
+	Cache  RevocationCache
+	Poll   time.Duration // of the Source, at most a second; DefaultRevocationPoll
+	Logger *slog.Logger  // nil: discard
 }
 
 // Revocations knows which sessions end before their access tokens do. Each node
@@ -84,13 +95,16 @@ func (r *Revocations) Start(ctx context.Context) error {
 	if r.cfg.Source == nil {
 		return nil
 	}
-	last, err := r.readFrom(ctx, 0)
+	last, err := r.readFrom(ctx, r.cfg.Source, 0)
 	if err != nil {
 		return err
 	}
 	var run context.Context
 	run, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	r.done.Go(func() { r.follow(run, last) })
+	r.done.Go(func() { r.follow(run, r.cfg.Source, r.cfg.Poll, last) })
+	if r.cfg.Cache != nil {
+		r.done.Go(func() { r.follow(run, r.cfg.Cache, r.cfg.Poll/4, 0) })
+	}
 	return nil
 }
 
@@ -106,6 +120,9 @@ func (r *Revocations) Close() {
 // after Publish on all nodes.
 func (r *Revocations) Revoke(session string, until time.Time) {
 	r.add(session, until)
+	if r.cfg.Cache != nil {
+		r.done.Go(func() { r.remember(Revocation{Session: session, Until: until}) })
+	}
 	if r.cfg.Publish == nil {
 		return
 	}
@@ -115,6 +132,15 @@ func (r *Revocations) Revoke(session string, until time.Time) {
 	}
 	if err != nil {
 		r.cfg.Logger.Warn("a revocation was not published: other nodes learn it from the database", "error", err)
+	}
+}
+
+// remember tells the cache. That it cannot is no loss: the database knows.
+func (r *Revocations) remember(v Revocation) {
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	if err := r.cfg.Cache.Remember(ctx, v); err != nil {
+		r.cfg.Logger.Debug("a revocation is not in the cache", "error", err)
 	}
 }
 
@@ -178,10 +204,11 @@ func (r *Revocations) pruneLocked(now time.Time) {
 
 // follow reads again, each time, what came in the last minute or two: a row's
 // sequence may be behind others that were there before.
-func (r *Revocations) follow(ctx context.Context, last int64) {
-	tick := time.NewTicker(r.cfg.Poll)
+func (r *Revocations) follow(ctx context.Context, source RevocationSource, poll time.Duration, last int64) {
+	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	from, since := int64(0), time.Now()
+	failing := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -189,14 +216,16 @@ func (r *Revocations) follow(ctx context.Context, last int64) {
 		case <-tick.C:
 		}
 		call, cancel := context.WithTimeout(ctx, storeTimeout)
-		newest, err := r.readFrom(call, from)
+		newest, err := r.readFrom(call, source, from)
 		cancel()
 		if err != nil {
-			if ctx.Err() == nil {
-				r.cfg.Logger.Warn("revocations: the database failed, going on with the bus alone", "error", err)
+			if ctx.Err() == nil && !failing {
+				r.cfg.Logger.Warn("revocations cannot be read; going on with the bus and what else there is", "cache", source == r.cfg.Cache, "error", err)
 			}
+			failing = true
 			continue
 		}
+		failing = false
 		if now := time.Now(); now.Sub(since) >= revocationOverlap {
 			from, last, since = last, newest, now
 		}
@@ -204,9 +233,9 @@ func (r *Revocations) follow(ctx context.Context, last int64) {
 }
 
 // readFrom notes all revocations after a sequence and returns the last one's.
-func (r *Revocations) readFrom(ctx context.Context, after int64) (int64, error) {
+func (r *Revocations) readFrom(ctx context.Context, source RevocationSource, after int64) (int64, error) {
 	for {
-		page, err := r.cfg.Source.Revocations(ctx, after, revocationPage)
+		page, err := source.Revocations(ctx, after, revocationPage)
 		if err != nil {
 			return after, err
 		}

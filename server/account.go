@@ -40,6 +40,9 @@ type Accounts struct {
 	Acceptable  func(password string, hints ...string) *protocol.Error
 	Answers     api.Answers       // default: in this process's memory
 	Limiter     ratelimit.Limiter // default: in this process's memory
+	Cache       accounts.Cache    // default: none
+	// Revoked is a copy of Revocations that answers while the database does not; default: none.
+	Revoked auth.RevocationCache
 
 	Issuer    string // of access tokens: the public URL; the same on all nodes
 	Service   string // the name that authenticator apps show; "Rondo"
@@ -79,7 +82,7 @@ func (s *Server) buildPeople() (err error) {
 	}
 	if p.revoked, err = auth.NewRevocations(auth.RevocationsConfig{
 		Publish:  func(b []byte) error { return s.bus.Publish(bus.Message{Kind: kindRevoke, Payload: b}) },
-		OnRevoke: p.end, Source: cfg.Revocations, Logger: s.log,
+		OnRevoke: p.end, Source: cfg.Revocations, Cache: cfg.Revoked, Logger: s.log,
 	}); err != nil {
 		return err
 	}
@@ -88,7 +91,7 @@ func (s *Server) buildPeople() (err error) {
 	}
 	ac := accounts.Config{
 		Store: cfg.Store, Passwords: cfg.Passwords, Mail: cfg.Mail, Acceptable: cfg.Acceptable, Key: s.cfg.Signer.Key("accounts"), Issue: p.issue, Service: cfg.Service, Origin: cfg.Origin, Limits: cfg.Limits,
-		OnRevoked: p.onRevoked, OnProfile: p.onProfile, OnDeleted: p.onDeleted, Logger: s.log, Registerer: s.cfg.Registerer,
+		OnRevoked: p.onRevoked, OnProfile: p.onProfile, OnDeleted: p.onDeleted, Cache: cfg.Cache, Logger: s.log, Registerer: s.cfg.Registerer,
 	}
 	rc := api.Config{
 		Tokens: p.tokens, Revoked: p.revoked, Guests: s.cfg.Guests, Tickets: p.tickets, Pictures: p.pictures, JWKS: p.keyring.JWKS, Key: s.cfg.Signer.Key("api"),
@@ -246,10 +249,10 @@ func principal(sess *signaling.Session) auth.Principal {
 // nobody from calling: the name is then the one of the hello.
 func (p *people) user(ctx context.Context, c auth.Claims, name string) (protocol.User, error) {
 	u := protocol.User{ID: c.Identity, Name: name}
-	known, err := p.accounts.Me(ctx, c.Identity)
+	known, err := p.accounts.Name(ctx, c.Identity)
 	switch {
 	case err == nil:
-		u.Name = known.Name
+		u.Name = known
 	case protocol.CodeOf(err) == protocol.CodeNotFound:
 		return u, protocol.Errorf(protocol.CodeUnauthorized, "this account is gone")
 	default:

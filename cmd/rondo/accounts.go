@@ -14,7 +14,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/rondo-chat/rondo/accounts/rediscache"
 	"github.com/rondo-chat/rondo/accounts/sqlstore"
+	"github.com/rondo-chat/rondo/auth/redisrevocations"
 	"github.com/rondo-chat/rondo/internal/database"
 	"github.com/rondo-chat/rondo/internal/mail"
 	"github.com/rondo-chat/rondo/internal/password"
@@ -113,6 +115,17 @@ func (n *node) openAccounts(ctx context.Context, sc *server.Config, limiter rate
 		Limiter: limiter, Issuer: cmp.Or(n.cfg.PublicURL, "rondo"), Origin: n.cfg.origin(), Secure: sc.Secure,
 	}
 	return nil
+}
+
+// openAccountCaches keeps in Redis what each handshake would ask of the database.
+func (n *node) openAccountCaches(client redis.UniversalClient, a *server.Accounts) (err error) {
+	common := rediscall.Config{Client: client, Prefix: n.cfg.RedisPrefix}
+	if a.Cache, err = rediscache.New(common); err != nil {
+		return err
+	}
+	common.Timeout = redisTimeout
+	a.Revoked, err = redisrevocations.New(common)
+	return err
 }
 
 // openMail makes the worker that sends what the accounts write; run starts it.

@@ -193,6 +193,11 @@ func (n *node) openDrivers(ctx context.Context, sc *server.Config) error {
 	if err := n.openAccounts(ctx, sc, limiter); err != nil {
 		return err
 	}
+	if sc.Accounts != nil {
+		if err := n.openAccountCaches(client, sc.Accounts); err != nil {
+			return err
+		}
+	}
 	return n.openRedisDrivers(client, sc)
 }
 
