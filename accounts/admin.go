@@ -135,14 +135,62 @@ func (a *Accounts) SetDisabled(ctx context.Context, actor, identity protocol.Use
 	return after.User, nil
 }
 
-// CreateAdmin makes a user with RoleAdmin whose address counts as verified: for the command line. Errors:
-// bad_request, taken (the username), already (the address).
-func (a *Accounts) CreateAdmin(ctx context.Context, email, username, password string) (User, error) {
-	g, err := a.cleanRegistration(Registration{Email: email, Username: username, Password: password})
+// Find returns the user with an e-mail address, a username or an identity: for the command line. Errors:
+// not_found, bad_request (a username that is somebody else's identity).
+func (a *Accounts) Find(ctx context.Context, who string) (User, error) {
+	var u UserRow
+	err := a.cfg.Store.Read(ctx, "find", func(r Reader) (err error) {
+		u, err = find(r, who)
+		return err
+	})
+	if errors.Is(err, ErrNotFound) {
+		err = errNoUser()
+	}
 	if err != nil {
 		return User{}, err
 	}
-	if g.Password, err = a.cfg.Passwords.Hash(ctx, password); err != nil {
+	return u.User, nil
+}
+
+func find(r Reader, who string) (UserRow, error) {
+	if strings.Contains(who, "@") {
+		_, key, err := cleanEmail(who)
+		if err != nil {
+			return UserRow{}, err
+		}
+		return r.User(ByEmail, key)
+	}
+	if !plainID(strings.ToLower(who)) {
+		return UserRow{}, ErrNotFound
+	}
+	u, err := r.User(ByUsername, strings.ToLower(who))
+	named, err := exists(err)
+	if err != nil {
+		return u, err
+	}
+	other, err := r.User(ByIdentity, who)
+	identified, err := exists(err)
+	switch {
+	case err != nil:
+		return u, err
+	case !named && !identified:
+		return u, ErrNotFound
+	case identified && named && other.ID != u.ID: // somebody may choose such a username to be mistaken
+		return u, protocol.Errorf(protocol.CodeBadRequest, "that is the identity of one and the username of another: use the e-mail address")
+	case identified:
+		return other, nil
+	}
+	return u, nil
+}
+
+// CreateAdmin makes a user with RoleAdmin whose address counts as verified, of r's Email, Username, Password, Name and
+// Language: for the command line. Errors: bad_request, taken (the username), already (the address).
+func (a *Accounts) CreateAdmin(ctx context.Context, r Registration) (User, error) {
+	g, err := a.cleanRegistration(r)
+	if err != nil {
+		return User{}, err
+	}
+	if g.Password, err = a.cfg.Passwords.Hash(ctx, r.Password); err != nil {
 		return User{}, err
 	}
 	now := a.now()

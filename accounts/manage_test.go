@@ -249,18 +249,35 @@ func (h *house) exportHasAll(user, export string) {
 func TestAdministration(t *testing.T) {
 	onEngines(t, func(t *testing.T, h *house) {
 		ctx := t.Context()
-		root, err := h.CreateAdmin(ctx, "root@example.org", "root_1", password)
+		root, err := h.CreateAdmin(ctx, accounts.Registration{Email: "root@example.org", Username: "root_1", Password: password})
 		if err != nil || !root.Has(auth.RoleAdmin) || !root.Has(auth.RoleUser) {
 			t.Fatal(root, err)
 		}
-		_, err = h.CreateAdmin(ctx, "ROOT@example.org", "root_2", password)
+		_, err = h.CreateAdmin(ctx, accounts.Registration{Email: "ROOT@example.org", Username: "root_2", Password: password})
 		wantCode(t, err, protocol.CodeAlready)
-		_, err = h.CreateAdmin(ctx, "root2@example.org", "root_1", password)
+		_, err = h.CreateAdmin(ctx, accounts.Registration{Email: "root2@example.org", Username: "root_1", Password: password})
 		wantCode(t, err, protocol.CodeTaken)
 		h.advance(time.Minute)
 		rootLogin := h.login("root_1", device("r", "198.51.100.7"))
 		h.letter(mail.NewDevice, "root@example.org")
 		ann := h.join("ann")
+
+		for _, who := range []string{"ann", "ANN", "ann@Example.org", string(ann.User.Identity)} {
+			if u, err := h.Find(ctx, who); err != nil || u.Identity != ann.User.Identity {
+				t.Errorf("%s: %+v, %v", who, u, err)
+			}
+		}
+		for who, code := range map[string]protocol.Code{
+			"nobody": protocol.CodeNotFound, "": protocol.CodeNotFound, "nobody@example.org": protocol.CodeNotFound, "@": protocol.CodeBadRequest, "a\x00\xff": protocol.CodeNotFound,
+		} {
+			_, err := h.Find(ctx, who)
+			wantCode(t, err, code)
+		}
+		mimic := h.join(string(ann.User.Identity)) // as a username
+		_, err = h.Find(ctx, mimic.User.Username)
+		wantCode(t, err, protocol.CodeBadRequest)
+		wantCode(t, h.Delete(ctx, mimic.User.Identity, accounts.Proof{Password: password}), "")
+		h.letter(mail.Deleted, mimic.User.Email)
 
 		_, err = h.SetRoles(ctx, root.Identity, root.Identity, nil)
 		wantCode(t, err, protocol.CodeForbidden)

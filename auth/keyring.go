@@ -72,9 +72,10 @@ type Keyring struct {
 
 // keySet is what the store held when it was last read. It is never changed.
 type keySet struct {
-	newest int64         // generation, of keys that do not open too
-	keys   []*signingKey // newest first, without those that ended
-	jwks   []byte
+	newest  int64         // generation, of keys that do not open too
+	foreign bool          // there are keys and none opens
+	keys    []*signingKey // newest first, without those that ended
+	jwks    []byte
 }
 
 // NewKeyring makes a Keyring that knows no key until Start.
@@ -136,11 +137,15 @@ func (k *Keyring) follow(ctx context.Context) {
 
 // Rotate makes a new key that signs as soon as all nodes know it: after twice
 // Poll. Tokens of the key before verify for Keep after that. Like Retire it may
-// be called without Start, by a command.
+// be called without Start, by a command. It refuses to add to keys of which none
+// opens: the nodes have another secret and could not use the new one.
 func (k *Keyring) Rotate(ctx context.Context) error {
 	now := time.Now()
 	if err := k.read(ctx, now); err != nil {
 		return err
+	}
+	if k.keys.Load().foreign {
+		return errors.New("auth: the signing keys that are there were made with another secret")
 	}
 	return k.add(ctx, now, 2*k.cfg.Poll)
 }
@@ -238,7 +243,7 @@ func (k *Keyring) read(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("auth: signing keys: %w", err)
 	}
-	set := &keySet{}
+	set := &keySet{foreign: len(stored) > 0}
 	var next time.Time // when a key of a greater generation begins, at the earliest
 	for _, s := range slices.Backward(stored) {
 		set.newest = max(set.newest, s.Generation)
@@ -247,6 +252,7 @@ func (k *Keyring) read(ctx context.Context, now time.Time) error {
 			k.cfg.Logger.Error("a signing key cannot be used: is the secret another one?", "kid", s.Kid, "error", err)
 			continue
 		}
+		set.foreign = false
 		retired := reached(key.ends, key.begins) // before it began
 		if !next.IsZero() {
 			key.succeeded(next, k.cfg.Keep)

@@ -349,6 +349,18 @@ func TestStrangersKeyInTheStore(t *testing.T) {
 	}
 }
 
+// TestRotateWithAnotherSecret: a command that has not the nodes' secret would make a key that none of them can use.
+func TestRotateWithAnotherSecret(t *testing.T) {
+	store := &MemoryKeys{}
+	if err := newKeyring(t, KeyringConfig{Store: store}).Rotate(t.Context()); err != nil { // before the first start
+		t.Fatal(err)
+	}
+	err := newKeyring(t, KeyringConfig{Store: store, Wrap: bytes.Repeat([]byte("x"), 32)}).Rotate(t.Context())
+	if keys, _ := store.Keys(t.Context()); err == nil || len(keys) != 1 {
+		t.Errorf("%v, %d keys", err, len(keys))
+	}
+}
+
 // TestAlgChanges: after a change of Alg, the next key has it; both verify.
 func TestAlgChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -28,6 +28,8 @@ const usage = `Rondo lets people meet in a browser call.
   rondo doctor [flags]     check that calls can work: each way to a running server
   rondo health [flags]     exit 0 if the server answers that it is ready
   rondo drain [flags]      send the clients of the server here elsewhere and stop it
+  rondo admin COMMAND      accounts: the first administrator, list, disable, backup, move
+                           to another database (rondo admin --help)
   rondo secret --file F    make the secret that several nodes share, if F is not there yet
   rondo version            print the version
 `
@@ -53,6 +55,8 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int 
 		err = health(ctx, args, env, stdout)
 	case "drain":
 		err = drain(ctx, args, env, stdout)
+	case "admin":
+		err = admin(ctx, args, env, os.Stdin, stdout, stderr)
 	case "secret":
 		err = makeSecret(args, stdout)
 	case "version":
@@ -62,6 +66,11 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int 
 	default:
 		err = fmt.Errorf("%w: unknown command %q\n\n%s", errUsage, command, usage)
 	}
+	return status(err, stderr)
+}
+
+// status prints the error, if it is one, and returns the exit status.
+func status(err error, stderr io.Writer) int {
 	switch {
 	case err == nil, errors.Is(err, errHelp):
 		return 0

@@ -69,6 +69,7 @@ func vendors() []vendor {
 		{"golang.org/x/text", nil},
 		{"golang.org/x/crypto", nil},
 		{"golang.org/x/time", nil},
+		{"golang.org/x/term", []string{"cmd"}},
 		{"golang.org/x/sys", nil},
 		{"golang.org/x/net", nil},
 		{"golang.org/x/sync", nil},
