@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io/fs"
 	"math"
@@ -61,11 +62,16 @@ func (s *Store) Fill(ctx context.Context, tables []string, from, to int) error {
 func oddRow(name string, columns []column, i int) []any {
 	odd := []string{"", "Zoë'\"\\", "日本語", "👩‍👩‍👧", "e\u0301\u00e9", "ﷺ\u202e", " a ", "%_!\n\t", "<&>\u2028", "\ufeff\U0010ffff", "İıßſ"}
 	integers := []int64{0, 1 << 40, 1_760_000_000_123_456, math.MaxInt64 - 1_000_000, math.MinInt64}
-	blobs := [][]byte{{}, {0}, {0xff, 0, '\''}, []byte("\xc3\x28"), slices.Repeat([]byte{7, 0}, 500)}
+	blob := binary.AppendVarint([]byte{0, 0xff, '\'', 0xc3, '('}[:i%6], int64(i)) // at most 8 bytes, each one once
+	if i == 0 {
+		blob = []byte{}
+	}
 	row := make([]any, len(columns))
 	for n, c := range columns {
 		switch {
 		case c.null && i%3 == 0:
+		case c.Name == "body" && i%7 == 1:
+			row[n] = slices.Repeat([]byte{7, 0}, 50_000)
 		case name == "users" && c.Name == "avatar" && i%1000 == 5:
 			row[n] = "data:image/png;base64," + strings.Repeat("A", 100_000)
 		case name == "users" && c.Name == "last_login_at" && i%2 == 0:
@@ -77,7 +83,7 @@ func oddRow(name string, columns []column, i int) []any {
 		case c.Kind == kindBoolean:
 			row[n] = i%2 == 0
 		case c.Kind == kindBytes:
-			row[n] = blobs[i%len(blobs)]
+			row[n] = blob
 		}
 	}
 	return row
