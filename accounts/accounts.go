@@ -31,11 +31,32 @@ func (a *Accounts) now() time.Time { return a.cfg.Now().UTC().Truncate(time.Micr
 // first: f then sees it.
 func (a *Accounts) write(ctx context.Context, name string, f func(Tx) error) error {
 	for try := 0; ; try++ {
-		err := a.cfg.Store.Write(ctx, name, f)
+		mails := false
+		err := a.cfg.Store.Write(ctx, name, func(tx Tx) error {
+			t := &postTx{Tx: tx}
+			err := f(t)
+			mails = t.mails
+			return err
+		})
+		if err == nil && mails {
+			a.cfg.OnMail()
+		}
 		if _, taken := errors.AsType[*TakenError](err); !taken || try == 3 {
 			return err
 		}
 	}
+}
+
+// postTx knows whether a transaction put a mail into the outbox.
+type postTx struct {
+	Tx
+	mails bool
+}
+
+// Enqueue implements Tx.
+func (t *postTx) Enqueue(r mail.Row) error {
+	t.mails = true
+	return t.Tx.Enqueue(r)
 }
 
 // user returns the user with the identity; its absence is not_found.

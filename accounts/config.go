@@ -35,7 +35,7 @@ type Config struct {
 	Limits  Limits            // zero fields have the defaults given there
 	Limiter ratelimit.Limiter // counts; by default in this process's memory
 
-	Cache   Cache             // shared by all nodes; none by default
+	Cache Cache // shared by all nodes; none by default
 
 	// OnRevoked hears of sessions that ended before their time, after the commit. It must
 	// not block for long.
@@ -47,6 +47,9 @@ type Config struct {
 	// person must go too. Who has seen to that calls Departed; until then the user is one of
 	// the Departures. It must not block for long.
 	OnDeleted func(ctx context.Context, identity protocol.UserID)
+
+	// OnMail hears that there is a mail in the outbox, after the commit. It must not block.
+	OnMail func()
 
 	Now        func() time.Time      // time.Now
 	Logger     *slog.Logger          // discards by default
@@ -157,6 +160,9 @@ func (c *Config) validate() error {
 	}
 	if c.OnProfile == nil {
 		c.OnProfile = func(context.Context, User, bool) {}
+	}
+	if c.OnMail == nil {
+		c.OnMail = func() {}
 	}
 	if c.OnDeleted == nil {
 		c.OnDeleted = func(context.Context, protocol.UserID) {}

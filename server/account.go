@@ -37,6 +37,7 @@ type Accounts struct {
 	Revocations auth.RevocationSource
 	Passwords   accounts.Passwords
 	Mail        accounts.Mailer
+	OnMail      func() // a mail is in the outbox; default: nobody is told
 	Acceptable  func(password string, hints ...string) *protocol.Error
 	Answers     api.Answers       // default: in this process's memory
 	Limiter     ratelimit.Limiter // default: in this process's memory
@@ -91,7 +92,7 @@ func (s *Server) buildPeople() (err error) {
 	}
 	ac := accounts.Config{
 		Store: cfg.Store, Passwords: cfg.Passwords, Mail: cfg.Mail, Acceptable: cfg.Acceptable, Key: s.cfg.Signer.Key("accounts"), Issue: p.issue, Service: cfg.Service, Origin: cfg.Origin, Limits: cfg.Limits,
-		OnRevoked: p.onRevoked, OnProfile: p.onProfile, OnDeleted: p.onDeleted, Cache: cfg.Cache, Logger: s.log, Registerer: s.cfg.Registerer,
+		OnRevoked: p.onRevoked, OnProfile: p.onProfile, OnDeleted: p.onDeleted, Cache: cfg.Cache, OnMail: cfg.OnMail, Logger: s.log, Registerer: s.cfg.Registerer,
 	}
 	rc := api.Config{
 		Tokens: p.tokens, Revoked: p.revoked, Guests: s.cfg.Guests, Tickets: p.tickets, Pictures: p.pictures, JWKS: p.keyring.JWKS, Key: s.cfg.Signer.Key("api"),

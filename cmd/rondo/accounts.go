@@ -105,13 +105,14 @@ func (n *node) openAccounts(ctx context.Context, sc *server.Config, limiter rate
 	if err != nil {
 		return err
 	}
-	if err := n.openMail(store, sealer); err != nil {
+	worker, err := n.openMail(store, sealer)
+	if err != nil {
 		return err
 	}
 	sc.Secure = cameSecurely(n.cfg.TrustedProxies)
 	sc.Accounts = &server.Accounts{
 		Store: store, Keys: store, Revocations: store, Answers: answers{store},
-		Passwords: hasher, Acceptable: password.Acceptable, Mail: sealer,
+		Passwords: hasher, Acceptable: password.Acceptable, Mail: sealer, OnMail: worker.Wake,
 		Limiter: limiter, Issuer: cmp.Or(n.cfg.PublicURL, "rondo"), Origin: n.cfg.origin(), Secure: sc.Secure,
 	}
 	return nil
@@ -129,15 +130,15 @@ func (n *node) openAccountCaches(client redis.UniversalClient, a *server.Account
 }
 
 // openMail makes the worker that sends what the accounts write; run starts it.
-func (n *node) openMail(store *sqlstore.Store, sealer *mail.Sealer) error {
+func (n *node) openMail(store *sqlstore.Store, sealer *mail.Sealer) (*mail.Worker, error) {
 	secret, err := readSecret("smtp-password-file", n.cfg.Mail.PasswordFile)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var ca []byte
 	if path := n.cfg.Mail.CA; path != "" {
 		if ca, err = os.ReadFile(path); err != nil {
-			return fmt.Errorf("smtp-ca: %w", err)
+			return nil, fmt.Errorf("smtp-ca: %w", err)
 		}
 	}
 	worker, err := mail.New(mail.Config{
@@ -145,11 +146,11 @@ func (n *node) openMail(store *sqlstore.Store, sealer *mail.Sealer) error {
 		From: n.cfg.Mail.From, URL: n.cfg.PublicURL, Store: store, Sealer: sealer, Logger: n.log, Registerer: n.metrics.Registerer(),
 	})
 	if err != nil {
-		return fmt.Errorf("%w: smtp: %w", errUsage, err)
+		return nil, fmt.Errorf("%w: smtp: %w", errUsage, err)
 	}
 	worker.Start()
 	n.onClose(worker.Close)
-	return nil
+	return worker, nil
 }
 
 // openLimiter counts for all nodes where there is Redis.
