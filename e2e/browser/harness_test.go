@@ -128,7 +128,18 @@ type page struct {
 // newPage opens an empty tab.
 func (b *browser) newPage(name string, o pageOptions) *page {
 	b.t.Helper()
-	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
+	return b.openPage(b.ctx, name, o, chromedp.WithNewBrowserContext())
+}
+
+// newTab opens another tab of the same profile: of the same person.
+func (p *page) newTab(name string, o pageOptions) *page {
+	p.t.Helper()
+	return (&browser{p.t, p.ctx}).openPage(p.ctx, name, o)
+}
+
+func (b *browser) openPage(parent context.Context, name string, o pageOptions, opts ...chromedp.ContextOption) *page {
+	b.t.Helper()
+	ctx, cancel := chromedp.NewContext(parent, opts...)
 	p := &page{t: b.t, name: name, ctx: ctx}
 	b.t.Cleanup(func() {
 		p.checkConsole()

@@ -1,4 +1,5 @@
 import { Account } from '../sdk/rondo.js';
+import { drawFace } from './picture.js';
 import { AccountDialog } from './profile.js';
 import { SignDialog } from './sign.js';
 import { $, complain, say } from './ui.js';
@@ -28,8 +29,9 @@ export class AccountPart {
    * @param {object} options
    * @param {() => string} options.name what a guest goes by here
    * @param {() => void} options.changed who we are changed
+   * @param {(user: import('../sdk/rondo.js').AccountUser | null) => void} options.profile it is another one
    */
-  attach(rondo, { name, changed }) {
+  attach(rondo, { name, changed, profile }) {
     this.#rondo = rondo;
     this.#name = name;
     this.#changed = changed;
@@ -41,6 +43,7 @@ export class AccountPart {
     }
     account.on('user', (user) => {
       if (!user) this.#left();
+      profile(user);
       this.#draw();
     });
     rondo.on('session', () => this.#draw());
@@ -78,7 +81,7 @@ export class AccountPart {
       if (account.known) await account.renew();
     } catch (err) {
       if (/** @type {any} */ (err).code !== 'unauthorized') return false;
-      complain('You were logged out on this device.', 'auth');
+      complain('You were logged out here: another device of yours did that, or the password was changed. You are a guest now.', 'auth');
     }
     if (this.#rondo?.status === 'closed') this.#rondo.restart(account.user ? undefined : this.#name());
     return true;
@@ -176,7 +179,7 @@ export class AccountPart {
     $('extras-account-words', HTMLElement).textContent = user ? 'Your account' : 'Create an account';
     const face = $('account-face', HTMLElement);
     face.hidden = !user;
-    face.textContent = user ? ([...user.name][0] ?? '?').toUpperCase() : '';
+    drawFace(face, user?.name ?? '', user?.avatar);
     $('name-field', HTMLElement).hidden = $('lobby-name-field', HTMLElement).hidden = user !== null;
     $('as-user', HTMLElement).hidden = user === null;
     $('as-user-name', HTMLElement).textContent = user?.name ?? '';

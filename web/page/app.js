@@ -39,7 +39,7 @@ class App {
   #check = new CheckView({ media: this.#media, prefs: this.#prefs, save: this.#save });
   #settings = new DevicePanel({ prefix: 'set', media: this.#media, prefs: this.#prefs, save: this.#save, speakerChanged: () => this.#call.applySpeaker() });
   #search = new SearchView(this.#media);
-  #call = new CallView({ media: this.#media, prefs: this.#prefs, save: this.#save });
+  #call = new CallView({ media: this.#media, prefs: this.#prefs, save: this.#save, picture: (name) => this.#accounts.account.picture(name) });
   #lobby = new Lobby(this.#rondo);
   #keys = new Keys();
   #tabs = new Tabs(() => this.#drawOtherTabs());
@@ -59,7 +59,7 @@ class App {
     this.#wireCall();
     this.#wireRondo();
     this.#wireKeys();
-    this.#accounts.attach(this.#rondo, { name: () => this.#prefs.name, changed: () => void this.#drawCounts() });
+    this.#accounts.attach(this.#rondo, { name: () => this.#prefs.name, changed: () => void this.#drawCounts(), profile: (user) => this.#landing.follow(user) });
     addEventListener('popstate', () => this.#goHome());
     this.#begin();
   }

@@ -1,5 +1,6 @@
 import { ChatPanel } from './chat.js';
 import { cornered } from './drag.js';
+import { Pictures, drawFace } from './picture.js';
 import { Tile } from './tile.js';
 import { $, copyText, say, setIcon } from './ui.js';
 import { count, endWords } from './words.js';
@@ -12,6 +13,7 @@ import { count, endWords } from './words.js';
  * @property {import('./media.js').LocalMedia} media
  * @property {import('./prefs.js').Prefs} prefs
  * @property {() => void} save
+ * @property {import('./picture.js').FindPicture} picture
  */
 
 const desktop = matchMedia('(min-width: 900px)');
@@ -33,10 +35,12 @@ export class CallView {
   #call = null;
   /** @type {(() => void)[]} */
   #stops = [];
+  #pictures;
 
   /** @param {CallViewOptions} options */
   constructor(options) {
     this.#o = options;
+    this.#pictures = new Pictures(options.picture, (id, picture) => this.#drawPicture(id, picture));
     const { media, prefs } = options;
     cornered(this.#self, prefs.corner, (corner) => {
       prefs.corner = corner;
@@ -75,10 +79,14 @@ export class CallView {
     document.documentElement.dataset.room = room.id;
     document.documentElement.dataset.mode = room.mode;
     $('alone', HTMLElement).hidden = true;
+    this.#pictures.clear();
     this.chat.clear();
-    this.chat.open(room);
+    this.chat.open(room, this.#pictures);
     if (room.match) this.chat.note([`You met ${room.match.peer.name}.`, sharedWords(room)].filter((w) => w).join(' ').replace(/([^.])$/, '$1.'));
-    for (const peer of room.peers.values()) this.#add(peer.id);
+    for (const peer of room.peers.values()) {
+      this.#add(peer.id);
+      void this.#pictures.ask(peer);
+    }
     this.#follow(room);
     if (room.mode !== 'text') this.#start(room);
     this.showChat(room.mode === 'text' || desktop.matches, { focus: room.mode === 'text' && desktop.matches });
@@ -170,6 +178,7 @@ export class CallView {
     this.#stops.push(
       room.on('joined', (peer) => {
         this.#add(peer.id);
+        void this.#pictures.ask(peer);
         this.#drawPeople();
         this.chat.note(`${peer.name} came in.`);
         say(`${peer.name} came in`);
@@ -189,6 +198,7 @@ export class CallView {
       room.on('updated', (peer) => {
         const tile = this.#people.get(peer.id);
         if (tile) tile.name = peer.name;
+        void this.#pictures.ask(peer);
         this.#drawPeople();
       }),
       room.on('reset', () => this.#redrawPeople(room)),
@@ -256,6 +266,7 @@ export class CallView {
     if (!room || !peer || this.#people.has(id) || room.mode === 'text') return;
     const tile = new Tile({ id, name: peer.name, mode: room.mode, onRetry: (options) => void room.call?.retry(id, options.relay ? { relay: true } : {}) });
     tile.setAway(peer.away);
+    tile.picture = this.#pictures.of(id);
     this.#people.set(id, tile);
     this.#tiles.append(tile.element);
   }
@@ -271,14 +282,30 @@ export class CallView {
     for (const id of [...this.#people.keys()]) if (!room.peers.has(id)) this.#drop(id);
     for (const [id, peer] of room.peers) {
       this.#add(id);
+      void this.#pictures.ask(peer);
       this.#people.get(id)?.setAway(peer.away);
     }
+    this.#drawPeople();
+  }
+
+  /**
+   * @param {string} id
+   * @param {string} picture
+   */
+  #drawPicture(id, picture) {
+    const tile = this.#people.get(id);
+    if (tile) tile.picture = picture;
+    this.chat.drawPicture(id);
     this.#drawPeople();
   }
 
   #drawPeople() {
     const room = this.#room;
     if (!room) return;
+    const [first] = room.peers.values();
+    const face = $('remote-face', HTMLElement);
+    face.hidden = room.kind === 'named' || !first;
+    if (first) drawFace(face, first.name, this.#pictures.of(first.id));
     const inGrid = room.kind === 'named' && room.peers.size > 0;
     this.#tiles.dataset.count = String(room.peers.size + (inGrid ? 1 : 0));
     this.#seatSelf(inGrid);

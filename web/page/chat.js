@@ -1,3 +1,4 @@
+import { drawFace } from './picture.js';
 import { $, el } from './ui.js';
 import { count } from './words.js';
 
@@ -16,6 +17,8 @@ export class ChatPanel {
   #typing = $('typing', HTMLElement);
   /** @type {Room | null} */
   #room = null;
+  /** @type {import('./picture.js').Pictures | null} */
+  #pictures = null;
   /** @type {(() => void)[]} */
   #stops = [];
   /** @type {Map<string, HTMLElement>} */
@@ -39,10 +42,14 @@ export class ChatPanel {
     });
   }
 
-  /** @param {Room} room */
-  open(room) {
+  /**
+   * @param {Room} room
+   * @param {import('./picture.js').Pictures} pictures of its members
+   */
+  open(room, pictures) {
     this.close();
     this.#room = room;
+    this.#pictures = pictures;
     const chat = room.chat;
     this.#log.replaceChildren();
     this.#input.disabled = false;
@@ -88,6 +95,13 @@ export class ChatPanel {
 
   focus() {
     this.#input.focus();
+  }
+
+  /** @param {string} id of a member who looks different now */
+  drawPicture(id) {
+    for (const face of this.#log.querySelectorAll('.face')) {
+      if (face instanceof HTMLElement && face.dataset.of === id) drawFace(face, face.dataset.name ?? '', this.#pictures?.of(id));
+    }
   }
 
   /** @param {string} text something that happened, between the messages */
@@ -141,8 +155,18 @@ export class ChatPanel {
       this.#drafts.get(m.cid)?.remove();
       this.#drafts.delete(m.cid);
     }
-    const who = own ? el('span', { class: 'hush' }, 'You: ') : this.#room?.kind === 'named' ? el('span', { class: 'who' }, m.name) : el('span', { class: 'hush' }, `${m.name}: `);
+    const who = own ? el('span', { class: 'hush' }, 'You: ') : this.#room?.kind === 'named' ? this.#writer(m) : el('span', { class: 'hush' }, `${m.name}: `);
     return el('li', { 'data-off': String(m.off), 'data-own': own, title: new Date(m.at).toLocaleTimeString() }, who, el('span', { class: 'text' }, m.text));
+  }
+
+  /**
+   * Who wrote, where there are many.
+   * @param {ChatMessage} m
+   */
+  #writer(m) {
+    const face = el('span', { class: 'face', 'aria-hidden': 'true', 'data-of': m.from, 'data-name': m.name });
+    drawFace(face, m.name, this.#pictures?.of(m.from));
+    return el('span', { class: 'who' }, face, m.name);
   }
 
   /** @param {Draft} d */

@@ -12,6 +12,7 @@ import { count } from './words.js';
 /** Languages offered by name; whatever the browser speaks is added. */
 const commonLanguages = 'ar bn cs da de el en es fa fi fr he hi hu id it ja ko ms nl no pl pt ro ru sv sw ta th tr uk ur vi zh'.split(' ');
 
+const mostTags = 3;
 const modeWords = { video: 'video', audio: 'voice', text: 'text' };
 
 /** The landing form: what somebody looks for. */
@@ -21,6 +22,8 @@ export class Landing {
   #save;
   #tags;
   #languages;
+  /** Whose profile fills what was not chosen here. @type {import('../sdk/rondo.js').AccountUser | null} */
+  #user = null;
 
   /**
    * @param {object} options
@@ -37,7 +40,7 @@ export class Landing {
       box: $('tag-chips', HTMLElement),
       entry: $('tags', HTMLInputElement),
       kind: 'tag',
-      max: 3,
+      max: mostTags,
       changed: (list) => this.#keep({ tags: list }),
     });
     this.#languages = new Chips({
@@ -79,7 +82,7 @@ export class Landing {
     const pool = this.#pool();
     const traits = pool?.traits ?? [];
     /** @type {Wish} */
-    const wish = { tags: p.tags, languages: this.languages, strict: p.strict, relay: p.relay };
+    const wish = { tags: this.tags, languages: this.languages, strict: p.strict, relay: p.relay };
     if (pool) wish.pool = pool.name;
     if (traits.includes(p.trait)) wish.trait = p.trait;
     const want = p.want.filter((t) => traits.includes(t));
@@ -87,8 +90,31 @@ export class Landing {
     return wish;
   }
 
+  get tags() {
+    return this.#prefs.tags ?? (this.#user?.interests ?? []).slice(0, mostTags);
+  }
+
   get languages() {
-    return this.#prefs.languages ?? ownLanguages(navigator.languages);
+    return this.#prefs.languages ?? (this.#user?.languages.length ? this.#user.languages : ownLanguages(navigator.languages));
+  }
+
+  /**
+   * Fills interests and languages with those of the profile, until others are
+   * chosen here; a profile that changes counts again.
+   *
+   * @param {import('../sdk/rondo.js').AccountUser | null} user
+   */
+  follow(user) {
+    const before = this.#user;
+    this.#user = user;
+    if (before && before.id === user?.id) {
+      if (before.interests.join() !== user.interests.join()) this.#prefs.tags = null;
+      if (before.languages.join() !== user.languages.join()) this.#prefs.languages = null;
+      this.#save();
+    }
+    this.#tags.set(this.tags);
+    this.#languages.set(this.languages);
+    this.#drawChosen();
   }
 
   /**
@@ -132,7 +158,7 @@ export class Landing {
     $('strict', HTMLInputElement).checked = p.strict;
     $('relay', HTMLInputElement).checked = p.relay;
     $('save-data', HTMLInputElement).checked = p.low;
-    this.#tags.set(p.tags);
+    this.#tags.set(this.tags);
     this.#languages.set(this.languages);
     this.#drawChosen();
   }

@@ -4,8 +4,8 @@
  * @typedef {object} Prefs
  * @property {string} name
  * @property {import('../sdk/types.js').Mode} mode
- * @property {string[]} tags
- * @property {string[] | null} languages null: as the browser says
+ * @property {string[] | null} tags null: the interests of the profile
+ * @property {string[] | null} languages null: those of the profile, else what the browser says
  * @property {string} pool
  * @property {string} trait
  * @property {string[]} want
@@ -27,7 +27,7 @@ const key = 'rondo.prefs';
 const defaults = Object.freeze({
   name: '',
   mode: 'video',
-  tags: [],
+  tags: null,
   languages: null,
   pool: '',
   trait: '',
@@ -73,7 +73,7 @@ export function sane(stored) {
   const p = { ...defaults };
   for (const [name, usual] of Object.entries(defaults)) {
     const value = stored?.[name];
-    const list = Array.isArray(usual) || name === 'languages';
+    const list = Array.isArray(usual) || usual === null;
     if (list ? Array.isArray(value) && value.every((v) => typeof v === 'string') : typeof value === typeof usual) p[name] = value;
   }
   if (!['video', 'audio', 'text'].includes(p.mode)) p.mode = defaults.mode;

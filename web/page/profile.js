@@ -1,6 +1,7 @@
 import { Chips } from './chips.js';
 import { Mistake, ServerForm, checkPassword, digitsOf } from './form.js';
 import { fillLanguages, languageNames } from './landing.js';
+import { drawFace, profilePicture } from './picture.js';
 import { qrPicture } from './qr.js';
 import { $, copyText, el, openDialog, say } from './ui.js';
 import { accountWords, ago } from './words.js';
@@ -28,6 +29,7 @@ export class AccountDialog {
   #languages;
   /** @type {Question | null} */
   #question = null;
+  #profile;
   #password;
   #totp;
   /** @type {string[]} */
@@ -40,12 +42,13 @@ export class AccountDialog {
     this.#interests = new Chips({ box: $('profile-interest-chips', HTMLElement), entry: $('profile-interests', HTMLInputElement), kind: 'interest', max: 10, changed: () => {} });
     this.#languages = new Chips({ box: $('profile-language-chips', HTMLElement), entry: $('profile-languages', HTMLSelectElement), kind: 'own-language', max: 2, label: names, changed: () => {} });
     fillLanguages($('profile-languages', HTMLSelectElement), names, []);
-    new ServerForm('profile-form', 'profile-error', () => this.#saveProfile());
+    this.#profile = new ServerForm('profile-form', 'profile-error', () => this.#saveProfile());
     this.#password = new ServerForm('password-form', 'password-error', () => this.#changePassword());
     this.#totp = new ServerForm('totp-form', 'totp-error', () => this.#confirmTotp());
     new ServerForm('confirm-form', 'confirm-error', () => this.#confirmed());
     this.#wireTabs();
     this.#wire();
+    this.#wirePicture();
     account.on('user', (user) => {
       if (!user) this.close();
       else if (this.#dialog.open) this.#draw();
@@ -120,9 +123,9 @@ export class AccountDialog {
     click('totp-codes', () =>
       this.#ask({ title: 'New recovery codes?', words: 'The old ones stop working.', button: 'Make new ones', work: async (c) => this.#recovery(await this.#account.newRecoveryCodes(c)) }));
     click('deactivate', () =>
-      this.#ask({ title: 'Put the account to rest?', words: 'You are logged out on every device. The next login brings it back.', button: 'Put to rest', work: (c) => this.#account.deactivate(c) }));
+      this.#ask({ title: 'Put the account to rest?', words: 'You are logged out on every device, and nobody sees your picture. Nothing is deleted: the next login brings the account back.', button: 'Put to rest', work: async (c) => { await this.#account.deactivate(c); say('Your account rests. The next login brings it back.'); } }));
     click('delete', () =>
-      this.#ask({ title: 'Delete the account?', words: 'Your name, address, settings and devices are deleted, on the server and for good.', button: 'Delete for good', danger: true, work: (c) => this.#account.delete(c) }));
+      this.#ask({ title: 'Delete the account?', words: 'Your name, picture, e-mail address, devices and settings are deleted on the server, at once and for good. You are logged out everywhere, and your username is free for others.', button: 'Delete for good', danger: true, work: async (c) => { await this.#account.delete(c); say('Your account is deleted'); } }));
     const code = $('totp-code', HTMLInputElement);
     code.addEventListener('input', () => {
       code.value = digitsOf(code.value, 6);
@@ -159,6 +162,53 @@ export class AccountDialog {
 
   // ---- profile ----
 
+  #wirePicture() {
+    const file = $('picture-file', HTMLInputElement);
+    $('picture-choose', HTMLButtonElement).addEventListener('click', () => file.click());
+    $('picture-remove', HTMLButtonElement).addEventListener('click', () => {
+      $('picture-choose', HTMLButtonElement).focus(); // what is pressed goes
+      void this.#setPicture(async () => '', 'Your picture is removed');
+    });
+    file.addEventListener('change', () => {
+      const [chosen] = file.files ?? [];
+      if (chosen) void this.#setPicture(() => profilePicture(chosen), 'Your picture is saved');
+      file.value = ''; // the same one may be chosen again
+    });
+  }
+
+  /**
+   * @param {() => Promise<string>} make
+   * @param {string} words
+   */
+  async #setPicture(make, words) {
+    this.#profile.calm();
+    const part = $('profile-face', HTMLElement);
+    part.classList.add('busy');
+    try {
+      await this.#update({ avatar: await make() });
+      say(words);
+    } catch (err) {
+      this.#profile.complain('', err instanceof Mistake ? err.message : accountWords(err));
+    } finally {
+      part.classList.remove('busy');
+    }
+  }
+
+  /**
+   * Saves, also where another device saved meanwhile: what is not in the patch
+   * stays as that one left it.
+   * @param {Parameters<Account['update']>[0]} patch
+   */
+  async #update(patch) {
+    try {
+      return await this.#account.update(patch);
+    } catch (err) {
+      if (/** @type {any} */ (err).code !== 'changed') throw err;
+      await this.#account.me();
+      return this.#account.update(patch);
+    }
+  }
+
   /** Puts the account's values into the fields. */
   #fill() {
     const user = this.#account.user;
@@ -172,6 +222,9 @@ export class AccountDialog {
     const user = this.#account.user;
     if (!user) return;
     $('account-title', HTMLElement).textContent = user.name;
+    drawFace($('profile-face', HTMLElement), user.name, user.avatar);
+    $('picture-choose', HTMLElement).textContent = user.avatar ? 'Choose another' : 'Choose a picture';
+    $('picture-remove', HTMLElement).hidden = !user.avatar;
     $('account-email', HTMLElement).textContent = `${user.username}, ${user.email}`;
     $('password-user', HTMLInputElement).value = user.username;
     $('totp-words', HTMLElement).textContent = user.totp ? 'On. A password alone lets nobody in.' : 'Off. With an authenticator app, a stolen password is not enough.';

@@ -1,3 +1,4 @@
+import { drawFace } from './picture.js';
 import { el, icon } from './ui.js';
 import { failWords } from './words.js';
 
@@ -22,6 +23,7 @@ export class Tile {
   /** @type {MediaState} */
   #media = { audio: true, video: true, screen: false };
   #frames = false;
+  #picture = '';
 
   #avatar = el('div', { class: 'avatar', 'aria-hidden': 'true' });
   #label = el('span', { class: 'tile-name' });
@@ -54,6 +56,12 @@ export class Tile {
   }
   set name(name) {
     this.#name = name;
+    this.#draw();
+  }
+
+  /** @param {string} picture a data: URL; '': none */
+  set picture(picture) {
+    this.#picture = picture;
     this.#draw();
   }
 
@@ -133,7 +141,7 @@ export class Tile {
     this.element.classList.toggle('screen', this.#media.screen);
     this.element.setAttribute('aria-label', this.#name);
     this.video.setAttribute('aria-label', `Picture of ${this.#name}`);
-    this.#avatar.textContent = [...this.#name][0]?.toUpperCase() ?? '?';
+    drawFace(this.#avatar, this.#name, this.#picture);
     this.#label.textContent = this.#name;
     this.#muted.classList.toggle('hidden', this.#media.audio || this.#state !== 'connected');
     if (this.#media.audio) this.#muted.removeAttribute('aria-label');

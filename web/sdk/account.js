@@ -194,6 +194,15 @@ export class Account extends Emitter {
     this.#set(null);
   }
 
+  /**
+   * A partner's picture; it needs no account.
+   * @param {string} name that the room told
+   * @returns {Promise<string>} a data: URL; '': there is none
+   */
+  async picture(name) {
+    return (await this.#ask('GET', `/pictures/${encodeURIComponent(name)}`)).picture;
+  }
+
   // ---- the account ----
 
   /** @returns {Promise<AccountUser>} */

@@ -15,6 +15,7 @@ import { Emitter } from './emitter.js';
  * @property {string} name
  * @property {number} since Unix milliseconds
  * @property {boolean} away its connection to the server is gone, its seat is kept
+ * @property {string} [picture] name of its picture in this room, for `Account.picture`; `updated` tells of a new one under the same name
  */
 
 /**
@@ -324,5 +325,5 @@ export class Room extends Emitter {
  * @returns {Peer}
  */
 function toPeer(p) {
-  return { id: p.id, name: p.name, since: p.since, away: p.state === 'away' };
+  return { id: p.id, name: p.name, since: p.since, away: p.state === 'away', picture: p.picture };
 }

@@ -86,6 +86,7 @@
  * @property {string} name
  * @property {number} since
  * @property {'here' | 'away'} [state]
+ * @property {string} [picture] name of the picture, for `Account.picture`
  *
  * @typedef {object} Found
  * @property {string} pool

@@ -243,6 +243,7 @@ test('account: every path is of the OpenAPI document', async () => {
   await a.renew();
   await a.changePassword({ current: 'p', password: 'q' });
   await a.me();
+  await a.picture('{name}');
   await a.update({ name: 'n' });
   await a.devices();
   await a.renameDevice('{id}', 'n');

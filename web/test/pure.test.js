@@ -57,13 +57,14 @@ test('devices: every way to fail has its word', () => {
 test('preferences: only what has the right shape is taken', () => {
   const p = sane({ name: 7, tags: ['jazz', 3], mode: 'smell', theme: 'dark', languages: ['en'], low: 'yes', extra: 1 });
   assert.equal(p.name, '');
-  assert.deepEqual(p.tags, []);
+  assert.equal(p.tags, null);
   assert.equal(p.mode, 'video');
   assert.equal(p.theme, 'dark');
   assert.deepEqual(p.languages, ['en']);
   assert.equal(p.low, false);
   assert.ok(!('extra' in p));
-  assert.deepEqual(sane(null).tags, []);
+  assert.equal(sane(null).tags, null);
+  assert.deepEqual(sane({ tags: [] }).tags, []);
 });
 
 test('languages: primary ones, twice at most, no doubles', () => {
