@@ -193,7 +193,7 @@ func TestAccessible(t *testing.T) {
 			for _, l := range looks() {
 				l.reach(s)
 				s.page.still()
-				s.page.axe(axe, l.name)
+				s.page.axe(axe, l.name, "html")
 			}
 		})
 	}
@@ -205,13 +205,14 @@ type violation struct {
 	Nodes            []string
 }
 
-func (p *page) axe(script, view string) {
+// axe looks at what the selector finds.
+func (p *page) axe(script, view, what string) {
 	p.t.Helper()
 	if !eval[bool](p, `typeof axe !== "undefined"`) {
 		p.do(chromedp.Evaluate[chromedp.Void](script))
 	}
-	found := eval[[]violation](p, `axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.map(v =>
-	  ({ID: v.id, Impact: v.impact, Help: v.help, Nodes: v.nodes.map(n => n.html.slice(0, 200) + " " + (n.failureSummary || ""))})))`)
+	found := eval[[]violation](p, fmt.Sprintf(`axe.run([...document.querySelectorAll(%q)].at(-1), {resultTypes: ["violations"]}).then(r => r.violations.map(v =>
+	  ({ID: v.id, Impact: v.impact, Help: v.help, Nodes: v.nodes.map(n => n.html.slice(0, 200) + " " + (n.failureSummary || ""))})))`, what))
 	for _, v := range found {
 		p.t.Errorf("%s: %s (%s): %s\n  %s", view, v.ID, v.Impact, v.Help, strings.Join(v.Nodes, "\n  "))
 	}

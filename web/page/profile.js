@@ -34,6 +34,7 @@ export class AccountDialog {
   #totp;
   /** @type {string[]} */
   #codes = [];
+  #touched = false; // something was written into the profile
 
   /** @param {Account} account */
   constructor(account) {
@@ -65,9 +66,12 @@ export class AccountDialog {
     this.#show('profile');
     openDialog(this.#dialog);
     $('account-title', HTMLElement).focus();
-    // What another device changed meanwhile.
+    // What another device changed meanwhile; not over what is being written.
+    this.#touched = false;
     this.#account.me().then(
-      () => this.#fill(),
+      () => {
+        if (!this.#touched) this.#fill();
+      },
       (err) => this.#failed(err),
     );
   }
@@ -163,6 +167,7 @@ export class AccountDialog {
   // ---- profile ----
 
   #wirePicture() {
+    for (const type of ['input', 'click']) $('profile-form', HTMLFormElement).addEventListener(type, () => (this.#touched = true));
     const file = $('picture-file', HTMLInputElement);
     $('picture-choose', HTMLButtonElement).addEventListener('click', () => file.click());
     $('picture-remove', HTMLButtonElement).addEventListener('click', () => {
