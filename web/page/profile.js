@@ -100,6 +100,7 @@ export class AccountDialog {
 
   /** @param {typeof tabs[number]} which */
   #show(which) {
+    for (const said of this.#dialog.querySelectorAll('[data-status]')) said.textContent = '';
     for (const name of tabs) {
       const tab = $(`tab-${name}`, HTMLButtonElement);
       tab.setAttribute('aria-selected', String(name === which));
@@ -228,7 +229,8 @@ export class AccountDialog {
     if (!user) return;
     $('account-title', HTMLElement).textContent = user.name;
     drawFace($('profile-face', HTMLElement), user.name, user.avatar);
-    $('picture-choose', HTMLElement).textContent = user.avatar ? 'Choose another' : 'Choose a picture';
+    $('picture-choose', HTMLElement).textContent = user.avatar ? 'Change' : 'Choose a picture';
+    $('picture-choose', HTMLElement).setAttribute('aria-label', user.avatar ? 'Change the picture' : 'Choose a picture');
     $('picture-remove', HTMLElement).hidden = !user.avatar;
     $('account-email', HTMLElement).textContent = `${user.username}, ${user.email}`;
     $('password-user', HTMLInputElement).value = user.username;

@@ -99,7 +99,7 @@ export function say(text, { quiet = false } = {}) {
   if (inside) inside.textContent = text;
   const box = $('status', HTMLElement);
   box.textContent = text;
-  box.classList.toggle('shown', !quiet && text !== '');
+  box.classList.toggle('shown', !quiet && !inside && text !== '');
   clearTimeout(statusTimer);
   statusTimer = window.setTimeout(() => box.classList.remove('shown'), 4500);
 }
