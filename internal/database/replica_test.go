@@ -12,19 +12,36 @@ import (
 	"github.com/rondo-chat/rondo/internal/testenv"
 )
 
+// replication is what engines differ in.
+type replication struct {
+	primary       func(testing.TB) *testenv.SQLServer
+	replica       func(testing.TB, *testenv.SQLServer) *testenv.SQLServer
+	where         string // a query: is this a replica?
+	pause, resume string // what a replica does with what it gets
+}
+
+func replications() map[string]replication {
+	return map[string]replication{
+		"PostgreSQL": {testenv.PostgresServer, testenv.PostgresReplica, "SELECT pg_is_in_recovery()",
+			"SELECT pg_wal_replay_pause()", "SELECT pg_wal_replay_resume()"},
+		"MariaDB": {testenv.MariaDBPrimary, testenv.MariaDBReplica, "SELECT @@read_only = 1", "STOP SLAVE SQL_THREAD", "START SLAVE SQL_THREAD"},
+	}
+}
+
 // replicated is a primary with two replicas, and a database over them.
 type replicated struct {
 	*database.DB
+	replication
 	primary  *testenv.SQLServer
 	replicas []*testenv.SQLServer
 	reg      *prometheus.Registry
 }
 
-func newReplicated(t *testing.T) *replicated {
+func newReplicated(t *testing.T, how replication) *replicated {
 	t.Helper()
-	r := &replicated{primary: testenv.PostgresServer(t), reg: prometheus.NewRegistry()}
+	r := &replicated{replication: how, primary: how.primary(t), reg: prometheus.NewRegistry()}
 	for range 2 {
-		r.replicas = append(r.replicas, testenv.PostgresReplica(t, r.primary))
+		r.replicas = append(r.replicas, how.replica(t, r.primary))
 	}
 	r.DB = migrated(t, database.Config{
 		URL: r.primary.URL, Replicas: []string{r.replicas[0].URL, r.replicas[1].URL},
@@ -52,7 +69,7 @@ func (r *replicated) waitHealthy(t *testing.T, want ...float64) {
 func (r *replicated) fromReplica(t *testing.T) (replica bool) {
 	t.Helper()
 	err := r.ReadStale(t.Context(), "where", func(q database.Queryer) error {
-		return q.QueryRow("SELECT pg_is_in_recovery()").Scan(&replica)
+		return q.QueryRow(r.where).Scan(&replica)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +80,12 @@ func (r *replicated) fromReplica(t *testing.T) (replica bool) {
 // TestReplicas runs the cases one after another on one set of servers; each
 // begins with all of them well.
 func TestReplicas(t *testing.T) {
-	r := newReplicated(t)
+	for name, how := range replications() {
+		t.Run(name, func(t *testing.T) { testReplicas(t, newReplicated(t, how)) })
+	}
+}
+
+func testReplicas(t *testing.T, r *replicated) {
 	for _, c := range []struct {
 		name string
 		run  func(*testing.T, *replicated)
@@ -87,7 +109,7 @@ func replicaKilledAndBack(t *testing.T, r *replicated) {
 			t.Fatal("a stale read went to the primary")
 		}
 	}
-	if mustValue[bool](t, r.DB, "SELECT pg_is_in_recovery()") {
+	if mustValue[bool](t, r.DB, r.where) {
 		t.Fatal("Read went to a replica")
 	}
 	r.replicas[0].Kill()
@@ -109,18 +131,18 @@ func replicaKilledAndBack(t *testing.T, r *replicated) {
 }
 
 func replicaLags(t *testing.T, r *replicated) {
-	r.replicas[0].SQL("SELECT pg_wal_replay_pause()")
+	r.replicas[0].SQL(r.pause)
 	r.waitHealthy(t, 0, 1)
 	if lag := metric(t, r.reg, "rondo_database_replica_lag_seconds", "0"); lag < 1 {
 		t.Errorf("left out, and the metric says that it lags by %v s", lag)
 	}
-	r.replicas[1].SQL("SELECT pg_wal_replay_pause()")
+	r.replicas[1].SQL(r.pause)
 	r.waitHealthy(t, 0, 0)
 	if r.fromReplica(t) {
 		t.Error("both lag, and one answered")
 	}
-	r.replicas[0].SQL("SELECT pg_wal_replay_resume()")
-	r.replicas[1].SQL("SELECT pg_wal_replay_resume()")
+	r.replicas[0].SQL(r.resume)
+	r.replicas[1].SQL(r.resume)
 	r.waitHealthy(t, 1, 1)
 	if !r.fromReplica(t) {
 		t.Error("they are back, and the primary answered")
@@ -149,7 +171,7 @@ func replicaStalls(t *testing.T, r *replicated) {
 // node, while replicas lag less than would leave them out.
 func readYourWrites(t *testing.T, r *replicated) {
 	for _, replica := range r.replicas {
-		replica.SQL("SELECT pg_wal_replay_pause()")
+		replica.SQL(r.pause)
 	}
 	read := func(s *database.Session) (n int) {
 		t.Helper()
@@ -182,12 +204,12 @@ func readYourWrites(t *testing.T, r *replicated) {
 		}
 	}
 	for _, replica := range r.replicas {
-		replica.SQL("SELECT pg_wal_replay_resume()")
+		replica.SQL(r.resume)
 	}
 	testenv.Eventually(t, 20*time.Second, func() bool {
 		replica := false
 		err := r.ReadStale(database.WithSession(t.Context(), &session), "where", func(q database.Queryer) error {
-			return q.QueryRow("SELECT pg_is_in_recovery()").Scan(&replica)
+			return q.QueryRow(r.where).Scan(&replica)
 		})
 		return err == nil && replica
 	}, "the session reads from the primary for ever")

@@ -25,6 +25,39 @@ func MariaDBServer(t testing.TB) *SQLServer {
 	return startSQL(t, kind, ownCopy(t, kind.name, mariaTemplate(t)))
 }
 
+// MariaDBPrimary starts a MariaDB server that may have replicas.
+func MariaDBPrimary(t testing.TB) *SQLServer {
+	t.Helper()
+	kind := mariaReplicating(t, "--log-bin=bin", "--sync-binlog=0", "--binlog-format=ROW")
+	return startSQL(t, kind, ownCopy(t, kind.name, mariaTemplate(t)))
+}
+
+// MariaDBReplica starts a server that replicates from primary by GTID, from the
+// first thing that was ever done there.
+func MariaDBReplica(t testing.TB, primary *SQLServer) *SQLServer {
+	t.Helper()
+	kind := mariaReplicating(t, "--skip-log-bin", "--read-only", "--relay-log=relay", "--relay-log-recovery", "--slave-net-timeout=5")
+	s := startSQL(t, kind, ownCopy(t, kind.name, mariaTemplate(t)))
+	s.SQL(fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%d, MASTER_USER='root', MASTER_CONNECT_RETRY=1, "+
+		"MASTER_USE_GTID=slave_pos; START SLAVE", primary.port))
+	return s
+}
+
+// mariaReplicating is mariaKind with a part in replication. The port serves as
+// the server's id, which must be its own.
+func mariaReplicating(t testing.TB, flags ...string) sqlKind {
+	t.Helper()
+	kind := mariaKind(t)
+	serve := kind.serve
+	kind.serve = func(dir string, port int) *exec.Cmd {
+		cmd := serve(dir, port)
+		cmd.Args = append(cmd.Args, "--server-id="+strconv.Itoa(port))
+		cmd.Args = append(cmd.Args, flags...)
+		return cmd
+	}
+	return kind
+}
+
 const createMaria = "CREATE DATABASE %s CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 
 // mariaTuning makes the server small and its commits safe from a crash of the

@@ -46,15 +46,39 @@ func TestSharedSQL(t *testing.T) {
 	}
 }
 
-func TestPostgresReplica(t *testing.T) {
-	primary := PostgresServer(t)
-	replica := PostgresReplica(t, primary)
-	primary.SQL("CREATE TABLE a (n INT)")
-	primary.SQL("INSERT INTO a VALUES (7)")
-	Eventually(t, 20*time.Second, func() bool {
-		return replica.SQL("SELECT count(*) FROM pg_tables WHERE tablename = 'a'") == "1" && replica.SQL("SELECT n FROM a") == "7"
-	}, "the row is not on the replica")
-	if replica.SQL("SELECT pg_is_in_recovery()") != "t" {
-		t.Fatal("no replica")
+func TestReplicas(t *testing.T) {
+	for name, c := range map[string]struct {
+		primary      func(testing.TB) *SQLServer
+		replica      func(testing.TB, *SQLServer) *SQLServer
+		tables, role string // queries: is there a table a? is this a replica?
+		yes          string
+	}{
+		"PostgreSQL": {PostgresServer, PostgresReplica, "SELECT count(*) FROM pg_tables WHERE tablename = 'a'", "SELECT pg_is_in_recovery()", "t"},
+		"MariaDB":    {MariaDBPrimary, MariaDBReplica, "SELECT count(*) FROM information_schema.tables WHERE table_name = 'a'", "SELECT @@read_only", "1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			primary := c.primary(t)
+			replica := c.replica(t, primary)
+			has := func(n string) {
+				t.Helper()
+				Eventually(t, 20*time.Second, func() bool {
+					return replica.SQL(c.tables) == "1" && replica.SQL("SELECT max(n) FROM a") == n
+				}, "the row %s is not on the replica", n)
+			}
+			primary.SQL("CREATE TABLE a (n INT)")
+			primary.SQL("INSERT INTO a VALUES (7)")
+			has("7")
+			if replica.SQL(c.role) != c.yes || primary.SQL(c.role) == c.yes {
+				t.Fatal("no replica")
+			}
+			replica.Kill()
+			primary.SQL("INSERT INTO a VALUES (8)")
+			replica.Restart()
+			has("8")
+			primary.Kill()
+			primary.Restart()
+			primary.SQL("INSERT INTO a VALUES (9)")
+			has("9")
+		})
 	}
 }
