@@ -437,6 +437,37 @@ func TestBackup(t *testing.T) {
 	}
 }
 
+// TestBackupIsOneSnapshot: what is written while it runs is in no table of it, or it would be in some.
+func TestBackupIsOneSnapshot(t *testing.T) {
+	for _, engine := range []database.Engine{database.SQLite, database.Postgres, database.MySQL} {
+		t.Run(string(engine), func(t *testing.T) {
+			s := bare(t, engine, sqlstore.Migrations())
+			if err := s.Migrate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			both := []string{"users", "totp"}
+			if err := s.Fill(t.Context(), both, 0, 450); err != nil {
+				t.Fatal(err)
+			}
+			written := 450
+			checks, err := s.Backup(t.Context(), filepath.Join(t.TempDir(), "backup"), sqlstore.Header{}, func(string, int64) {
+				if err := s.Fill(t.Context(), both, written, written+1); err != nil {
+					t.Error(err)
+				}
+				written++
+			})
+			if err != nil || written == 450 {
+				t.Fatal(err, written)
+			}
+			for _, c := range checks {
+				if slices.Contains(both, c.Table) != (c.Copy.Rows == 450) {
+					t.Errorf("%+v", c)
+				}
+			}
+		})
+	}
+}
+
 // TestDamagedBackup: whatever byte is another or missing, it is noticed before anything is done.
 func TestDamagedBackup(t *testing.T) {
 	s := bare(t, database.SQLite, sqlstore.Migrations())
