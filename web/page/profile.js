@@ -1,8 +1,10 @@
 import { Chips } from './chips.js';
 import { Mistake, ServerForm, checkPassword, digitsOf } from './form.js';
 import { fillLanguages, languageNames } from './landing.js';
+import { PasskeyList } from './passkeys.js';
 import { drawFace, profilePicture } from './picture.js';
 import { qrPicture } from './qr.js';
+import { renameIn } from './rename.js';
 import { $, copyText, el, openDialog, say } from './ui.js';
 import { accountWords, ago } from './words.js';
 
@@ -30,6 +32,7 @@ export class AccountDialog {
   /** @type {Question | null} */
   #question = null;
   #profile;
+  #passkeys;
   #password;
   #totp;
   /** @type {string[]} */
@@ -44,6 +47,7 @@ export class AccountDialog {
     this.#languages = new Chips({ box: $('profile-language-chips', HTMLElement), entry: $('profile-languages', HTMLSelectElement), kind: 'own-language', max: 2, label: names, changed: () => {} });
     fillLanguages($('profile-languages', HTMLSelectElement), names, []);
     this.#profile = new ServerForm('profile-form', 'profile-error', () => this.#saveProfile());
+    this.#passkeys = new PasskeyList({ account, ask: (q) => this.#ask(q), work: (w) => this.#work(w) });
     this.#password = new ServerForm('password-form', 'password-error', () => this.#changePassword());
     this.#totp = new ServerForm('totp-form', 'totp-error', () => this.#confirmTotp());
     new ServerForm('confirm-form', 'confirm-error', () => this.#confirmed());
@@ -108,6 +112,7 @@ export class AccountDialog {
       $(`panel-${name}`, HTMLElement).hidden = name !== which;
     }
     if (which === 'devices') void this.#listDevices();
+    if (which === 'security') void this.#passkeys.list();
   }
 
   // ---- wiring ----
@@ -272,7 +277,12 @@ export class AccountDialog {
     const revoke = el('button', { type: 'button', class: 'secondary', 'data-testid': 'device-revoke', 'aria-label': `Log ${d.name} out` }, 'Log out');
     const where = el('p', { class: 'sub' }, d.current ? el('span', { class: 'here' }, 'This device') : `Seen ${ago(d.last_seen_at, Date.now())}`, d.address ? `, ${d.address}` : '');
     const item = el('li', { 'data-testid': 'device', 'data-id': d.id, 'data-current': d.current }, el('div', {}, el('b', { title: d.user_agent }, d.name), where), el('div', { class: 'row' }, rename, d.current ? '' : revoke));
-    rename.addEventListener('click', () => this.#rename(item, d));
+    rename.addEventListener('click', () =>
+      renameIn(item, {
+        name: d.name, label: 'Name of the device', testid: 'device', work: (w) => this.#work(w),
+        save: (name) => this.#account.renameDevice(d.id, name),
+        draw: (fresh) => this.#device(fresh ?? d),
+      }));
     revoke.addEventListener('click', () => void this.#work(async () => {
       await this.#account.revokeDevice(d.id);
       const next = item.nextElementSibling ?? item.previousElementSibling;
@@ -281,35 +291,6 @@ export class AccountDialog {
       say(`${d.name} is logged out`);
     }));
     return item;
-  }
-
-  /**
-   * @param {HTMLLIElement} item
-   * @param {Device} d
-   */
-  #rename(item, d) {
-    const input = el('input', { type: 'text', maxlength: '80', 'aria-label': 'Name of the device', 'data-testid': 'device-name', value: d.name });
-    const form = el('form', {}, el('div', { class: 'row' }, input, el('button', { type: 'submit', class: 'primary', 'data-testid': 'device-save' }, 'Save')));
-    const back = (/** @type {Device} */ now) => {
-      const fresh = this.#device(now);
-      item.replaceWith(fresh);
-      /** @type {HTMLElement | null} */ (fresh.querySelector('button'))?.focus();
-    };
-    form.addEventListener('submit', (e) => {
-      e.preventDefault();
-      const name = input.value.trim();
-      if (!name || name === d.name) back(d);
-      else void this.#work(async () => back(await this.#account.renameDevice(d.id, name)));
-    });
-    form.addEventListener('keydown', (e) => {
-      if (e.key !== 'Escape') return;
-      e.preventDefault(); // the dialog stays
-      e.stopPropagation();
-      back(d);
-    });
-    item.replaceChildren(form);
-    input.focus();
-    input.select();
   }
 
   // ---- security ----
@@ -342,7 +323,7 @@ export class AccountDialog {
   #enrolling(on) {
     $('totp-form', HTMLElement).hidden = !on;
     $('totp-buttons', HTMLElement).hidden = on;
-    $('password-part', HTMLElement).hidden = on;
+    $('passkey-part', HTMLElement).hidden = $('password-part', HTMLElement).hidden = on;
     if (on) return;
     $('totp-code', HTMLInputElement).value = '';
     $('totp-secret', HTMLElement).textContent = '';
@@ -366,7 +347,7 @@ export class AccountDialog {
     const shown = codes.length > 0;
     $('recovery', HTMLElement).hidden = !shown;
     $('totp-buttons', HTMLElement).hidden = shown;
-    $('password-part', HTMLElement).hidden = shown;
+    $('passkey-part', HTMLElement).hidden = $('password-part', HTMLElement).hidden = shown;
     $('recovery-list', HTMLElement).replaceChildren(...codes.map((c) => el('li', {}, el('code', {}, c))));
     if (shown) $('recovery-save', HTMLElement).focus();
   }

@@ -1,5 +1,7 @@
 import { Mistake, ServerForm, checkEmail, checkPassword, digitsOf } from './form.js';
 import { $, openDialog, say } from './ui.js';
+import { accountWords } from './words.js';
+import { passkeysFill, passkeysWork } from '../sdk/rondo.js';
 
 /** @typedef {import('../sdk/rondo.js').Account} Account */
 /** @typedef {import('../sdk/rondo.js').Login} Login */
@@ -32,6 +34,7 @@ export class SignDialog {
   #codeUntil = 0;
   #recovery = false; // a recovery code is asked for
   #wait = 0; // interval that counts down to the next mail
+  #asking = /** @type {AbortController | null} */ (null); // the browser for a passkey
   /** @type {Record<string, ServerForm>} */
   #forms = {};
 
@@ -56,6 +59,7 @@ export class SignDialog {
     this.#show(step ?? (this.#step === 'reset' && Date.now() < this.#codeUntil ? 'reset' : 'login'));
     openDialog(this.#dialog);
     this.#focus();
+    void this.#offer();
   }
 
   close() {
@@ -83,10 +87,17 @@ export class SignDialog {
     }
     this.#wireCode('mail-code', 'step-code');
     this.#wireCode('reset-code', '');
+    const passkey = $('login-passkey', HTMLButtonElement);
+    passkey.hidden = !passkeysWork();
+    passkey.addEventListener('click', () => void this.#byPasskey());
     $('second-other', HTMLButtonElement).addEventListener('click', () => this.#second(!this.#recovery));
     $('code-again', HTMLButtonElement).addEventListener('click', () => void this.#again('code'));
     $('reset-again', HTMLButtonElement).addEventListener('click', () => void this.#again('reset'));
-    this.#dialog.addEventListener('close', () => this.#forgetSecrets());
+    this.#dialog.addEventListener('close', () => {
+      this.#asking?.abort();
+      this.#asking = null;
+      this.#forgetSecrets();
+    });
   }
 
   /**
@@ -143,6 +154,42 @@ export class SignDialog {
       if (problem === 'credentials' && code) throw new Mistake('code', 'That code is wrong or used already.');
       if (problem !== 'needs_totp' || code) throw err;
       this.#second(false);
+    }
+  }
+
+  /** Has the browser offer passkeys where the name is typed, as long as the dialog is open. */
+  async #offer() {
+    if (!(await passkeysFill()) || !this.#dialog.open) return;
+    await this.#passkey(true);
+  }
+
+  async #byPasskey() {
+    this.#forms.login.calm();
+    const button = $('login-passkey', HTMLButtonElement);
+    button.setAttribute('aria-busy', 'true');
+    await this.#passkey(false);
+    button.removeAttribute('aria-busy');
+    if (this.#dialog.open && !this.#asking) void this.#offer();
+  }
+
+  /**
+   * One at a time: the browser has one such question open.
+   * @param {boolean} fill
+   */
+  async #passkey(fill) {
+    this.#asking?.abort();
+    const asking = new AbortController();
+    this.#asking = asking;
+    try {
+      const login = await this.#account.loginByPasskey({ fill, signal: asking.signal });
+      if (this.#asking === asking) this.#enter(login, false);
+    } catch (err) {
+      if (this.#asking !== asking) return; // another one is asked, or the dialog is closed
+      this.#asking = null;
+      const { code } = /** @type {any} */ (err);
+      if (fill && code !== 'credentials' && code !== 'code_invalid' && code !== 'forbidden') return; // nobody asked for it
+      this.#show('login');
+      this.#forms.login.complain('', passkeyWords(err));
     }
   }
 
@@ -266,6 +313,14 @@ export class SignDialog {
     for (const id of ['login-password', 'second-code', 'reset-code', 'reset-password', 'mail-code', 'signup-password']) $(id, HTMLInputElement).value = '';
     if (this.#step === 'second') this.#step = 'login';
   }
+}
+
+/** @param {any} err */
+function passkeyWords(err) {
+  if (err.code === 'credentials') return 'That passkey does not work here. It may have been deleted.';
+  if (err.code === 'code_invalid') return 'That took too long. Please try again.';
+  if (err.code === 'not_found') return 'Passkeys do not work at this address.';
+  return accountWords(err);
 }
 
 /** @param {string} id */

@@ -198,6 +198,12 @@ export function accountWords(err) {
       return 'Write the code of your authenticator app, or a recovery code.';
     case 'code_invalid':
       return 'That code is wrong or over. Look again, or ask for a new one.';
+    case 'cancelled':
+      return 'No passkey was chosen. Try again when you like.';
+    case 'already':
+      return 'That is there already.';
+    case 'unsupported':
+      return 'This browser cannot use a passkey here.';
     case 'taken':
       return 'Somebody has that username. Choose another one.';
     case 'changed':

@@ -1,5 +1,6 @@
 import { Emitter } from './emitter.js';
 import { RondoError } from './errors.js';
+import { createPasskey, showPasskey } from './passkey.js';
 import { webStore } from './storage.js';
 
 /**
@@ -39,6 +40,15 @@ import { webStore } from './storage.js';
  * @property {boolean} current the one that asks
  */
 
+/**
+ * @typedef {object} Passkey
+ * @property {string} id
+ * @property {string} name
+ * @property {boolean} backed_up kept by a service that has it on several devices
+ * @property {number} created_at
+ * @property {number} [last_used_at] absent: never
+ */
+
 /** @typedef {{expires_at: number}} Pending a code is on its way by mail */
 /** @typedef {{password: string, code?: string}} Confirm for steps that a stolen session must not take alone */
 
@@ -48,6 +58,7 @@ import { webStore } from './storage.js';
  * @property {import('./storage.js').Store} [store] shared by the tabs; it holds no secret
  * @property {typeof globalThis.fetch} [fetch]
  * @property {Pick<LockManager, 'request'>} [locks] default: the browser's
+ * @property {import('./passkey.js').Credentials} [credentials] default: the browser's
  * @property {() => number} [now]
  */
 
@@ -76,16 +87,18 @@ export class Account extends Emitter {
   #store;
   #fetch;
   #locks;
+  #credentials;
   #now;
   #etag = '';
 
   /** @param {AccountOptions} [options] */
-  constructor({ url = '', store, fetch, locks, now } = {}) {
+  constructor({ url = '', store, fetch, locks, credentials, now } = {}) {
     super();
     this.#base = `${url.replace(/\/$/, '')}/api/v1`;
     this.#store = store ?? webStore('localStorage');
     this.#fetch = fetch ?? ((/** @type {any} */ input, /** @type {any} */ init) => globalThis.fetch(input, init));
     this.#locks = locks ?? globalThis.navigator?.locks;
+    this.#credentials = credentials ?? globalThis.navigator?.credentials;
     this.#now = now ?? Date.now;
   }
 
@@ -130,6 +143,38 @@ export class Account extends Emitter {
    */
   async login(request) {
     return this.#enter(await this.#ask('POST', '/auth/login', { body: request }));
+  }
+
+  /**
+   * Logs in by a passkey, with neither name nor password: the browser asks which
+   * one. `cancelled`: people did not choose, or `signal` says so.
+   *
+   * With `fill` nothing is shown: passkeys are offered where a username is typed
+   * (`autocomplete="username webauthn"`), for as long as it takes. See `passkeysFill`.
+   *
+   * @param {{fill?: boolean, signal?: AbortSignal, device?: string}} [options]
+   * @returns {Promise<Login>}
+   */
+  async loginByPasskey({ fill = false, signal, device } = {}) {
+    for (;;) {
+      /** @type {import('./passkey.js').PasskeyStart} */
+      const { state, public_key, expires_at } = await this.#ask('POST', '/auth/passkey/begin', { body: {} });
+      const stop = new AbortController();
+      const end = () => stop.abort();
+      if (signal?.aborted) end();
+      signal?.addEventListener('abort', end);
+      const over = fill ? setTimeout(end, Math.max(1000, expires_at - this.#now() - 30_000)) : undefined;
+      try {
+        const credential = await showPasskey(this.#credentials, public_key, { fill, signal: stop.signal });
+        return this.#enter(await this.#ask('POST', '/auth/passkey/finish', { body: { state, credential, device } }));
+      } catch (err) {
+        // Nobody has chosen for so long that the challenge is over: on with a new one.
+        if (!stop.signal.aborted || signal?.aborted || !(err instanceof RondoError) || err.code !== 'cancelled') throw err;
+      } finally {
+        clearTimeout(over);
+        signal?.removeEventListener('abort', end);
+      }
+    }
   }
 
   /** @param {{all?: boolean}} [options] all: on every device */
@@ -260,6 +305,35 @@ export class Account extends Emitter {
   /** @param {Confirm} confirm @returns {Promise<string[]>} */
   async newRecoveryCodes(confirm) {
     return (await this.#own('POST', '/me/recovery-codes', { body: confirm })).recovery_codes;
+  }
+
+  /** @returns {Promise<Passkey[]>} */
+  async passkeys() {
+    return (await this.#own('GET', '/me/passkeys')).passkeys;
+  }
+
+  /**
+   * Has the browser make a passkey. `cancelled`: people did not want to; `already`: there is one on that device, or there
+   * are ten.
+   *
+   * @param {Confirm} confirm
+   * @param {string} [name] default: after browser and system
+   * @returns {Promise<Passkey>}
+   */
+  async addPasskey(confirm, name) {
+    const { state, public_key } = await this.#own('POST', '/me/passkey/begin', { body: confirm });
+    const credential = await createPasskey(this.#credentials, public_key);
+    return this.#own('POST', '/me/passkey/finish', { body: { state, credential, name } });
+  }
+
+  /** @param {string} id @param {string} name @returns {Promise<Passkey>} */
+  renamePasskey(id, name) {
+    return this.#own('PATCH', `/me/passkeys/${encodeURIComponent(id)}`, { body: { name } });
+  }
+
+  /** @param {string} id @returns {Promise<void>} */
+  deletePasskey(id) {
+    return this.#own('DELETE', `/me/passkeys/${encodeURIComponent(id)}`);
   }
 
   /** @returns {Promise<object>} everything that is stored about the account */

@@ -22,6 +22,7 @@ export { Emitter } from './emitter.js';
 export { Chat } from './chat.js';
 export { openDevices, stopStream } from './devices.js';
 export { RondoError } from './errors.js';
+export { passkeysFill, passkeysWork } from './passkey.js';
 export { Room } from './room.js';
 export { browserStorage, memoryStore } from './storage.js';
 
@@ -29,6 +30,7 @@ export { browserStorage, memoryStore } from './storage.js';
 /** @typedef {import('./account.js').Confirm} Confirm */
 /** @typedef {import('./account.js').Device} Device */
 /** @typedef {import('./account.js').Login} Login */
+/** @typedef {import('./account.js').Passkey} Passkey */
 /** @typedef {import('./types.js').Found} Found */
 /** @typedef {import('./types.js').Ice} Ice */
 /** @typedef {import('./types.js').Limits} Limits */

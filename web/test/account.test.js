@@ -32,6 +32,8 @@ function server(handle) {
   let now = 1000;
   const store = memoryStore();
   const locks = fakeLocks();
+  const give = async () => ({ rawId: new ArrayBuffer(1), response: {} });
+  const credentials = /** @type {any} */ ({ create: give, get: give });
   const fetch = async (/** @type {string} */ url, /** @type {any} */ init) => {
     const a = { method: init.method, path: url.replace('/api/v1', ''), body: init.body ? JSON.parse(init.body) : undefined, headers: init.headers, init };
     asked.push(a);
@@ -43,7 +45,7 @@ function server(handle) {
   return {
     asked,
     store,
-    tab: () => new Account({ store, locks, fetch: /** @type {any} */ (fetch), now: () => now }),
+    tab: () => new Account({ store, locks, credentials, fetch: /** @type {any} */ (fetch), now: () => now }),
     sleep: (/** @type {number} */ ms) => (now += ms),
     count: (/** @type {string} */ path) => asked.filter((a) => a.path === path).length,
   };
@@ -231,7 +233,8 @@ test('account: every path is of the OpenAPI document', async () => {
     const method = /^ {4}(get|post|patch|delete|put):$/.exec(line)?.[1];
     if (method) routes.add(`${method.toUpperCase()} ${path}`);
   }
-  const s = server(({ path }) => (path.startsWith('/me/devices') ? { body: { devices: [] } } : login({ recovery_codes: [] })));
+  const start = { state: 's', public_key: { challenge: '', user: { id: '' } }, expires_at: 9e9 };
+  const s = server(({ path }) => (path.startsWith('/me/devices') ? { body: { devices: [] } } : login({ recovery_codes: [], ...start })));
   const a = s.tab();
   const c = { password: 'p', code: '1' };
   await a.register({ email: 'e', username: 'u', password: 'p' });
@@ -252,6 +255,11 @@ test('account: every path is of the OpenAPI document', async () => {
   await a.confirmTotp('1');
   await a.disableTotp(c);
   await a.newRecoveryCodes(c);
+  await a.passkeys();
+  await a.addPasskey(c);
+  await a.renamePasskey('{id}', 'n');
+  await a.deletePasskey('{id}');
+  await a.loginByPasskey();
   await a.export();
   await a.deactivate(c);
   await a.delete(c);
