@@ -43,18 +43,28 @@ type Bucket struct {
 	Full int64 // when the bucket is full again if nothing is taken, Unix nanoseconds
 }
 
+// stepped is by how much the times of callers may be out of order without a step of
+// the clock: those who have waited for a lock.
+const stepped = 5 * time.Second
+
 // Take takes n tokens at now if they are there. If not it takes none, and retry
 // says how long until they are, provided nobody else takes any. More than Burst
 // are never there; retry is then the time until the bucket is full.
 //
-// A clock that steps back makes a bucket at worst empty, never negative.
+// A clock that steps back makes a bucket at worst empty, and it fills from then on;
+// one that steps far back leaves it full.
 func (b *Bucket) Take(now time.Time, n float64, r Rate) (ok bool, retry time.Duration) {
 	if r.Unlimited() || n <= 0 {
 		return true, 0
 	}
 	depth, cost := r.depth(), r.cost(n)
 	at := now.UnixNano()
-	lack := min(max(time.Duration(b.Full-at), 0), depth)
+	if ahead := time.Duration(b.Full - at); ahead > depth+stepped {
+		b.Full = at // whoever was refused all that time would not be for what it did
+	} else if ahead > depth {
+		b.Full = at + int64(depth)
+	}
+	lack := max(time.Duration(b.Full-at), 0)
 	if lack+cost > depth {
 		return false, max(min(lack+cost-depth, lack), 1)
 	}

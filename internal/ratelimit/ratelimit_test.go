@@ -47,13 +47,29 @@ func TestBucket(t *testing.T) {
 	}
 }
 
+// TestBucketClockStepsBack: a small step, which may be times out of order, leaves the
+// bucket empty, and it fills from then on, not only when the clock is where it was. A
+// large one leaves it full: else nobody could do anything for as long.
 func TestBucketClockStepsBack(t *testing.T) {
 	r := Rate{PerSecond: 1, Burst: 5}
 	var b Bucket
+	for _, step := range []time.Duration{time.Millisecond, 4 * time.Second} {
+		b = Bucket{}
+		b.Take(epoch.Add(step), 5, r)
+		ok, retry := b.Take(epoch, 1, r)
+		if ok || retry != time.Second {
+			t.Fatalf("%v, %v after a step of %v: at worst empty, want to wait one second", ok, retry, step)
+		}
+		if ok, retry := b.Take(epoch.Add(time.Second), 1, r); !ok {
+			t.Fatalf("empty for %v more, a second after a step of %v", retry, step)
+		}
+	}
+	b = Bucket{}
 	b.Take(epoch.Add(time.Hour), 5, r)
-	ok, retry := b.Take(epoch, 1, r)
-	if ok || retry != time.Second {
-		t.Fatalf("%v, %v: at worst empty, want to wait one second", ok, retry)
+	for i := range 6 {
+		if ok, retry := b.Take(epoch, 1, r); ok != (i < 5) || !ok && retry != time.Second {
+			t.Fatalf("take %d an hour before: %v, %v", i, ok, retry)
+		}
 	}
 	if ok, _ := b.Take(epoch.Add(-time.Hour), 1, Rate{}); !ok {
 		t.Fatal("no limit refused")

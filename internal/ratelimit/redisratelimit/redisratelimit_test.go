@@ -53,6 +53,32 @@ func take(t testing.TB, l ratelimit.Limiter, key string, n float64, rate ratelim
 	return ok, retry
 }
 
+// TestClockStepsBack: a bucket that Redis' clock was far ahead of is full, and one that
+// its own rate can have emptied is not.
+func TestClockStepsBack(t *testing.T) {
+	server := testenv.Redis(t)
+	client := newClient(t, server)
+	l := newLimiter(t, client, none{t}, 10*time.Second)
+	rate := ratelimit.Rate{PerSecond: 1.0 / 60, Burst: 5}
+	take(t, l, "key", 5, rate)
+	keys, err := client.Keys(t.Context(), "*").Result()
+	if err != nil || len(keys) != 1 {
+		t.Fatal(keys, err)
+	}
+	if ok, _ := take(t, l, "key", 1, rate); ok {
+		t.Fatal("it is not empty")
+	}
+	if err := client.Set(t.Context(), keys[0], time.Now().Add(time.Hour).UnixMicro(), time.Hour).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if ok, retry := take(t, l, "key", 5, rate); !ok {
+		t.Fatalf("an hour before: wait %v", retry)
+	}
+	if ok, _ := take(t, l, "key", 1, rate); ok {
+		t.Fatal("more than the burst")
+	}
+}
+
 // TestAllNodesShare: what passes of many callers at two nodes is one burst.
 func TestAllNodesShare(t *testing.T) {
 	server := testenv.Redis(t)

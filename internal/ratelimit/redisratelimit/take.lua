@@ -7,7 +7,10 @@ local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 local cost, depth = tonumber(ARGV[1]), tonumber(ARGV[2])
 local full = tonumber(redis.call('GET', KEYS[1]) or 0)
-local lack = math.min(math.max(full - now, 0), depth)
+if full - now > depth then -- the clock stepped back; see ratelimit.Bucket
+  full = now
+end
+local lack = math.max(full - now, 0)
 if lack + cost > depth then
   return math.max(math.min(lack + cost - depth, lack), 1)
 end
