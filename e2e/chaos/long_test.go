@@ -39,6 +39,8 @@ func TestRow(t *testing.T) {
 		{"a Cluster master lost", plan{store: clustered, faults: []fault{loseMaster()}}},
 		{"packets between a node and Redis lost", plan{split: true, faults: []fault{losePackets("packets to Redis lost", lab.ToRedis)}}},
 		{"packets between a node and users lost", plan{split: true, faults: []fault{losePackets("packets to users lost", lab.ToUsers)}}},
+		{"clock of a node jumps", plan{clocks: true, faults: []fault{jump(false, time.Minute), jump(false, -time.Minute)}}},
+		{"clock of Redis jumps", plan{clocks: true, faults: []fault{jump(true, time.Minute), jump(true, -time.Minute)}}},
 	} {
 		t.Run(row.name, func(t *testing.T) { play(t, long(t, row.plan)) })
 	}

@@ -71,6 +71,13 @@ func (s *away) url(node int) string {
 	return fmt.Sprintf("redis://%s:%d/0", s.net.Nodes[node].RedisIP, s.redis.Port())
 }
 
+// timed is one Redis with a clock that can be set.
+func timed(c *lab.Clock) func(testing.TB) store {
+	return func(t testing.TB) store {
+		return &one{redis: testenv.RedisWith(t, c.Env(), lab.PreloadClock(t)), ways: map[int]*lab.Proxy{}, t: t}
+	}
+}
+
 // pidOf asks a Redis for its process id.
 func pidOf(r *testenv.RedisServer) (int, error) {
 	info, err := r.Do("INFO", "server")

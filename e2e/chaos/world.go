@@ -23,6 +23,7 @@ type plan struct {
 	nodes  int
 	users  int
 	store  func(t testing.TB) store // nil: one Redis
+	clocks bool                     // each node and the Redis, which is one, has a clock that can be set
 	split  bool                     // each node is on a machine of its own, and Redis on this one
 	faults []fault                  // made in a drawn order, again and again
 	run    time.Duration            // with faults
@@ -54,6 +55,7 @@ type world struct {
 	store store
 	split *lab.Split    // of the machines that the nodes are on; nil: all on this one
 	opts  []lab.Options // of the nodes
+	clock []*lab.Clock  // of the nodes, then of Redis; nil: the machine's
 	began time.Time
 
 	calm     atomic.Bool
@@ -137,11 +139,20 @@ func start(t testing.TB, p plan) *world {
 		w.split = lab.NewSplit(t, p.nodes)
 		p.store = apart(w.split)
 	}
+	if p.clocks {
+		for range p.nodes + 1 {
+			w.clock = append(w.clock, lab.NewClock(t))
+		}
+		p.store, p.node.Binary = timed(w.clock[p.nodes]), lab.BuildClock(t)
+	}
 	w.store = p.store(t)
 	secret := filepath.Join(t.TempDir(), "secret")
 	for i := range p.nodes {
 		o := p.node
 		o.Redis, o.Secret = w.store.url(i), secret
+		if w.clock != nil {
+			o.Env = append(slices.Clip(o.Env), w.clock[i].Env())
+		}
 		if w.split != nil {
 			o.Netns, o.IP = w.split.Nodes[i].Netns, w.split.Nodes[i].IP
 		}

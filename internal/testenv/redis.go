@@ -3,6 +3,7 @@ package testenv
 import (
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -23,6 +24,7 @@ type RedisServer struct {
 	port    int
 	cluster bool
 	extra   []string // further arguments
+	env     []string // further environment
 	proc    *Process
 }
 
@@ -42,12 +44,24 @@ func RedisAt(t testing.TB, ips ...string) *RedisServer {
 	return newRedis(t, false, append([]string{"--protected-mode", "no", "--bind", "127.0.0.1"}, ips...)...)
 }
 
+// RedisWith is Redis with a further environment.
+func RedisWith(t testing.TB, env ...string) *RedisServer {
+	t.Helper()
+	return begin(&RedisServer{t: t, env: env})
+}
+
 // Port is where it listens.
 func (s *RedisServer) Port() int { return s.port }
 
 func newRedis(t testing.TB, cluster bool, extra ...string) *RedisServer {
 	t.Helper()
-	s := &RedisServer{t: t, path: Need(t, "redis-server"), dir: t.TempDir(), cluster: cluster, extra: extra}
+	return begin(&RedisServer{t: t, cluster: cluster, extra: extra})
+}
+
+func begin(s *RedisServer) *RedisServer {
+	t := s.t
+	t.Helper()
+	s.path, s.dir = Need(t, "redis-server"), t.TempDir()
 	t.Cleanup(s.Kill)
 	var err error
 	for range 5 { // another process may take the port between our look and Redis' bind
@@ -81,7 +95,11 @@ func (s *RedisServer) start() error {
 		args = append(args, "--cluster-enabled", "yes", "--cluster-config-file", fmt.Sprintf("nodes-%d.conf", s.port),
 			"--cluster-node-timeout", "2000", "--cluster-port", strconv.Itoa(s.port+clusterBus))
 	}
-	proc, err := startProcess(exec.Command(s.path, append(args, s.extra...)...))
+	cmd := exec.Command(s.path, append(args, s.extra...)...)
+	if s.env != nil {
+		cmd.Env = append(os.Environ(), s.env...)
+	}
+	proc, err := startProcess(cmd)
 	if err != nil {
 		return err
 	}
