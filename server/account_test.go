@@ -69,12 +69,12 @@ func (b deafBus) Handle(k bus.Kind, h bus.Handler) {
 
 // town is nodes with accounts over one database.
 type town struct {
-	t     *testing.T
+	t     testing.TB
 	nodes []*node
 	mail  *postman
 }
 
-func newTown(t *testing.T, n int, change func(i int, cfg *server.Config)) *town {
+func newTown(t testing.TB, n int, change func(i int, cfg *server.Config)) *town {
 	t.Helper()
 	db, err := database.Open(t.Context(), database.Config{URL: "sqlite:" + filepath.Join(t.TempDir(), "a.db"), Timeout: 30 * time.Second, SlowQuery: -1})
 	if err != nil {

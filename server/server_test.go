@@ -47,7 +47,7 @@ type node struct {
 func nodes(t *testing.T, n int) []*node { return nodesWith(t, n, nil) }
 
 // nodesWith makes servers whose settings change has a say in.
-func nodesWith(t *testing.T, n int, change func(i int, cfg *server.Config)) (all []*node) {
+func nodesWith(t testing.TB, n int, change func(i int, cfg *server.Config)) (all []*node) {
 	t.Helper()
 	signer, err := auth.NewSigner([]byte(strings.Repeat("k", 32)))
 	if err != nil {
