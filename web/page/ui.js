@@ -137,12 +137,24 @@ export function openDialog(dialog) {
   if (!dialog.dataset.wired) {
     dialog.dataset.wired = 'yes';
     for (const b of dialog.querySelectorAll('[data-close]')) b.addEventListener('click', () => dialog.close());
+    // A press that begins and ends beside the dialog closes it; one on its edge, or one that began inside, does not.
+    let beside = false;
+    dialog.addEventListener('pointerdown', (e) => (beside = isBeside(dialog, e)));
     dialog.addEventListener('click', (e) => {
-      if (e.target === dialog) dialog.close();
+      if (beside && isBeside(dialog, e)) dialog.close();
     });
   }
   for (const box of dialog.querySelectorAll('[data-status]')) box.textContent = '';
   dialog.showModal();
+}
+
+/**
+ * @param {HTMLDialogElement} dialog
+ * @param {MouseEvent} e
+ */
+function isBeside(dialog, e) {
+  const r = dialog.getBoundingClientRect();
+  return e.target === dialog && (e.clientX < r.left || e.clientX > r.right || e.clientY < r.top || e.clientY > r.bottom);
 }
 
 /**

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { digitsOf } from '../page/form.js';
+import { Pictures, middleSquare } from '../page/picture.js';
 import { qrModules } from '../page/qr.js';
 import { accountWords, ago } from '../page/words.js';
 import { RondoError } from '../sdk/rondo.js';
@@ -46,4 +47,39 @@ test('words for accounts name no code, and say how long to wait', () => {
 test('how long ago a device was seen', () => {
   const now = 1e12;
   assert.deepEqual([0, 5 * 60e3, 3600e3, 47.5 * 3600e3, 49 * 3600e3].map((d) => ago(now - d, now)), ['just now', '5 min ago', '1 hour ago', '47 hours ago', '2 days ago']);
+});
+
+test('a picture is cut in the middle', () => {
+  assert.deepEqual(middleSquare(1600, 800), { x: 400, y: 0, size: 800 });
+  assert.deepEqual(middleSquare(3, 4), { x: 0, y: 0, size: 3 });
+});
+
+test('pictures of a room: each is asked for, told when it is another one, and not after the room', async () => {
+  /** @type {Record<string, string | Promise<string>>} */
+  const server = { a: 'data:a', b: '' };
+  /** @type {string[]} */
+  const shown = [];
+  const pictures = new Pictures(
+    async (name) => {
+      if (!(name in server)) throw new RondoError('not_found', 'x');
+      return server[name];
+    },
+    (id, picture) => shown.push(`${id} ${picture}`),
+  );
+  await pictures.ask({ id: '1', picture: 'a' });
+  await pictures.ask({ id: '1', picture: 'a' });
+  await pictures.ask({ id: '2', picture: 'b' });
+  await pictures.ask({ id: '3', picture: 'gone' });
+  await pictures.ask({ id: '4' });
+  assert.deepEqual(shown, ['1 data:a']);
+  server.a = '';
+  await pictures.ask({ id: '1', picture: 'a' });
+  assert.deepEqual(shown.splice(0), ['1 data:a', '1 ']);
+  let answer = (/** @type {string} */ _) => {};
+  server.a = new Promise((done) => (answer = done));
+  const late = pictures.ask({ id: '1', picture: 'a' });
+  pictures.clear();
+  answer('data:late');
+  await late;
+  assert.deepEqual([shown, pictures.of('1')], [[], '']);
 });
