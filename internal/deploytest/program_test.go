@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,7 +77,10 @@ type composeFile struct {
 		Image       string
 		Environment map[string]string
 		Volumes     []string
+		DependsOn   any `yaml:"depends_on"` // names, or names with conditions
+		Healthcheck any
 	}
+	Volumes map[string]any
 }
 
 func compose(t *testing.T) composeFile {
@@ -145,12 +149,63 @@ func TestComposeFiles(t *testing.T) {
 			}
 		}
 		for k, v := range s.Environment {
+			if strings.HasSuffix(k, "_PASSWORD_FILE") { // a path
+				continue
+			}
 			if regexp.MustCompile(`PASSWORD|TOKEN|_KEY$|SECRET$`).MatchString(k) && v != "" {
 				t.Errorf("service %s: %s has a value in the repository", name, k)
 			}
 		}
 		if tag := s.Image[strings.LastIndex(s.Image, ":")+1:]; tag == "latest" && s.Image != "rondo:latest" {
 			t.Errorf("service %s: image %s is not pinned", name, s.Image)
+		}
+	}
+}
+
+// TestComposeHasAccounts: the nodes share one database, wait for it, and open it with a
+// password that is made anew for each installation and kept beside it.
+func TestComposeHasAccounts(t *testing.T) {
+	f := compose(t)
+	// mounted returns the named volume that holds the path in a service.
+	mounted := func(service, path string) string {
+		for _, v := range f.Services[service].Volumes {
+			part := strings.Split(v, ":")
+			if _, named := f.Volumes[part[0]]; named && path != "" && strings.HasPrefix(path, part[1]+"/") {
+				return part[0]
+			}
+		}
+		return ""
+	}
+	host := func(address string) string {
+		address = placeholder.ReplaceAllString(address, "$1")
+		if u, err := url.Parse(address); err == nil && u.Host != "" {
+			return u.Hostname()
+		}
+		name, _, _ := strings.Cut(address, ":")
+		return name
+	}
+	for _, node := range []string{"node1", "node2"} {
+		s := f.Services[node]
+		where := s.Environment["RONDO_DATABASE"]
+		if where == "" || where != f.Services["node1"].Environment["RONDO_DATABASE"] {
+			t.Errorf("%s has the database %q", node, where)
+		}
+		database := host(where)
+		server, ok := f.Services[database]
+		waits, _ := s.DependsOn.(map[string]any)
+		if !ok || server.Healthcheck == nil || waits[database] == nil {
+			t.Errorf("%s does not wait until %s is there", node, database)
+		}
+		file := s.Environment["RONDO_DATABASE_PASSWORD_FILE"]
+		volume := mounted(node, file)
+		if volume == "" || volume != mounted(database, server.Environment["POSTGRES_PASSWORD_FILE"]) {
+			t.Errorf("%s and %s do not have one password: %s in the volume %q", node, database, file, volume)
+		}
+		if mounted(volume, "/data/password") != volume { // the service of this name makes it
+			t.Errorf("nobody makes what is in the volume %q", volume)
+		}
+		if _, ok := f.Services[host(s.Environment["RONDO_SMTP"])]; !ok {
+			t.Errorf("%s sends its mails to %s", node, s.Environment["RONDO_SMTP"])
 		}
 	}
 }
