@@ -11,6 +11,8 @@
 //     Forgot and Reset answer alike for known and unknown people, and do like work.
 //   - Passwords, codes, refresh tokens and second factors are stored so that the
 //     database alone is of no use: hashed, under the server's key, or sealed by it.
+//   - A passkey serves at its origin only, verified, and an answer of it once, on all nodes; it
+//     opens the account without the password and the second factor.
 //   - A refresh token is good once. Who shows it again within Limits.Grace, such as a
 //     second tab, goes on in the same session; later it is taken for stolen and the session ends.
 //   - Ending a session is committed before the call returns, and Config.OnRevoked hears of it.

@@ -29,6 +29,7 @@ export const fakeAPI = `(() => {
     'GET /me/devices': () => [200, { devices }],
     'PATCH /me/devices/d_1': (d) => [200, Object.assign(devices[0], d)],
     'DELETE /me/devices/d_2': () => [204],
+    'GET /me/passkeys': () => [200, { passkeys: [{ id: 'k_1', name: 'Chrome on Android', backed_up: true, created_at: 1, last_used_at: Date.now() }] }],
     'POST /me/totp': (d) => sure(d) ?? [200, { secret: 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP', url: 'otpauth://totp/Rondo:ann.of.green.gables@example.org?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Rondo' }],
     'POST /me/totp/confirm': (d) => { if (d.code !== '123456') return no(400, 'code_invalid', 'the code is wrong'); user.totp = true; return [200, { recovery_codes: codes }]; },
     'DELETE /me/totp': (d) => { const no = sure(d); if (!no) user.totp = false; return no ?? [204]; },
