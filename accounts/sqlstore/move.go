@@ -39,7 +39,7 @@ func (s *Store) Move(ctx context.Context, to *Store, progress Progress) ([]Check
 	if err != nil {
 		return checks, err
 	}
-	return checks, to.Migrate(ctx)
+	return checks, to.Migrate(context.WithoutCancel(ctx)) // what is there stays there
 }
 
 // copyAll copies the tables that q reads, and checks all that can be checked before the commit.

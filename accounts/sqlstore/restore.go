@@ -36,7 +36,7 @@ func (s *Store) Restore(ctx context.Context, b *Backup, progress Progress) ([]Ch
 	if err != nil {
 		return checks, err
 	}
-	return checks, s.Migrate(ctx)
+	return checks, s.Migrate(context.WithoutCancel(ctx)) // what is there stays there
 }
 
 func (s *Store) restore(ctx context.Context, b *Backup, tx *database.Tx, progress Progress) ([]Check, error) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rondo-chat/rondo/accounts/sqlstore"
+	"github.com/rondo-chat/rondo/internal/database"
 )
 
 // backup writes the accounts to a file.
@@ -95,8 +96,11 @@ func (o *office) move(ctx context.Context) error {
 }
 
 func withAdvice(err error) error {
-	if errors.Is(err, sqlstore.ErrOccupied) {
+	switch {
+	case errors.Is(err, sqlstore.ErrOccupied):
 		return fmt.Errorf("%w; use a new one, which no server has used yet", err)
+	case errors.Is(err, database.ErrUncertain):
+		return fmt.Errorf("%w; whether the copy is there is not known: ask with rondo admin list --database", err)
 	}
 	return err
 }
