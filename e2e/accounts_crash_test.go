@@ -19,10 +19,10 @@ import (
 )
 
 // TestAccountsSurviveKills: a node is killed (SIGKILL) several times, at any moment of
-// registrations and refreshes. Afterwards nobody is half a user, nobody's session is
-// lost, and who began to register comes in.
+// registrations and refreshes, on each database. Afterwards nobody is half a user,
+// nobody's session is lost, and who began to register comes in.
 func TestAccountsSurviveKills(t *testing.T) {
-	databases(t, func(t *testing.T, url string) {
+	survive := func(t *testing.T, url string) {
 		s := newService(t, url)
 		n := s.node(t)
 		start := time.Now()
@@ -50,28 +50,86 @@ func TestAccountsSurviveKills(t *testing.T) {
 		}
 		n.Kill()
 		checkAccounts(t, url, kills+len(veterans))
-	})
+	}
+	databases(t, survive)
+	t.Run("MariaDB", func(t *testing.T) { survive(t, testenv.MariaDB(t)) })
+}
+
+// TestAccountsSurviveTheDatabasesKills: the same with the database server, which is
+// killed (SIGKILL) and started again. Meanwhile the answer is that it is away.
+func TestAccountsSurviveTheDatabasesKills(t *testing.T) {
+	for name, start := range map[string]func(testing.TB) *testenv.SQLServer{"PostgreSQL": testenv.PostgresServer, "MariaDB": testenv.MariaDBServer} {
+		t.Run(name, func(t *testing.T) {
+			db := start(t)
+			s := newService(t, db.URL)
+			n := s.node(t)
+			const kills = 3
+			var all []*person
+			for i := range 2 {
+				p := browser(t, n, 1+i, fmt.Sprintf("veteran%d", i))
+				p.join(s)
+				all = append(all, p)
+			}
+			for i := range kills {
+				newcomer := browser(t, n, 10+i, fmt.Sprintf("newcomer%d", i))
+				stop := make(chan struct{})
+				busy := s.busy(n, newcomer, all, stop)
+				<-time.After(rand.N(400 * time.Millisecond))
+				db.Kill()
+				if got := newcomer.comeFrom(200+i).ask("POST", "/auth/login", all[0].login()); got.status != http.StatusServiceUnavailable || got.code() != "unavailable" || got.header.Get("Retry-After") == "" {
+					t.Errorf("without a database: %d %s", got.status, got.raw)
+				}
+				db.Restart()
+				close(stop)
+				busy.Wait()
+				for _, p := range all {
+					testenv.Eventually(t, wait, func() bool { return p.ask("POST", "/auth/refresh", fields{}).status == http.StatusOK }, "%s goes on", p.username)
+					p.wants(http.StatusOK, "GET", "/me", nil)
+				}
+				newcomer.arrive(s)
+				all = append(all, newcomer)
+			}
+			n.Kill()
+			checkAccounts(t, db.URL, len(all))
+		})
+	}
 }
 
 // killedWhile kills n after d, while newcomer registers and the veterans refresh,
 // and returns the next node.
 func (s *service) killedWhile(t *testing.T, n *lab.Node, d time.Duration, newcomer *person, veterans []*person) *lab.Node {
 	t.Helper()
+	busy := s.busy(n, newcomer, veterans, nil)
+	<-time.After(d)
+	n.Kill()
+	busy.Wait()
+	return s.node(t)
+}
+
+// busy lets newcomer register and the veterans refresh, until n is gone or stop is
+// closed.
+func (s *service) busy(n *lab.Node, newcomer *person, veterans []*person, stop <-chan struct{}) *sync.WaitGroup {
 	var busy sync.WaitGroup
+	over := func(pause time.Duration) bool {
+		select {
+		case <-n.Done():
+			return true
+		case <-stop:
+			return true
+		case <-time.After(pause):
+			return false
+		}
+	}
 	for _, p := range veterans {
 		busy.Go(func() {
-			for {
+			for ok := true; ok; ok = !over(rand.N(40 * time.Millisecond)) {
 				said, err := p.try("POST", "/auth/refresh", fields{})
 				if err != nil {
 					return // the node is gone
 				}
-				if said.status != http.StatusOK && said.status != http.StatusTooManyRequests {
-					t.Errorf("%s: refresh: %d %s", p.username, said.status, said.raw)
+				if said.status != http.StatusOK && said.status != http.StatusTooManyRequests && said.status != http.StatusServiceUnavailable {
+					p.t.Errorf("%s: refresh: %d %s", p.username, said.status, said.raw)
 					return
-				}
-				select {
-				case <-n.Done():
-				case <-time.After(rand.N(40 * time.Millisecond)):
 				}
 			}
 		})
@@ -81,21 +139,14 @@ func (s *service) killedWhile(t *testing.T, n *lab.Node, d time.Duration, newcom
 		if err != nil || said.status != http.StatusAccepted {
 			return
 		}
-		for !n.Exited() {
+		for !over(5 * time.Millisecond) {
 			if mails := letters(s, newcomer.email, "Your code"); len(mails) > 0 {
-				_, _ = newcomer.try("POST", "/auth/verify", fields{"email": newcomer.email, "code": mails[0].Code(t)}) // judged by arrive
+				_, _ = newcomer.try("POST", "/auth/verify", fields{"email": newcomer.email, "code": mails[0].Code(newcomer.t)}) // judged by arrive
 				return
-			}
-			select {
-			case <-n.Done():
-			case <-time.After(5 * time.Millisecond):
 			}
 		}
 	})
-	<-time.After(d)
-	n.Kill()
-	busy.Wait()
-	return s.node(t)
+	return &busy
 }
 
 // arrive brings somebody in whose registration or verification may have been cut
