@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/rondo-chat/rondo/e2e/lab"
+	"github.com/rondo-chat/rondo/internal/testenv"
 )
 
 // comeFrom makes the person come from another address, with the same cookies.
@@ -97,9 +98,7 @@ func TestStuffingFromOneAddress(t *testing.T) {
 	}
 	defer attackers.Wait()
 	defer stop()
-	for refused.Load() < 100 && !t.Failed() { // the address has had its share
-		bob.wants(http.StatusOK, "GET", "/me", nil)
-	}
+	testenv.Eventually(t, 2*wait, func() bool { return refused.Load() >= 100 || t.Failed() }, "the address has had its share")
 	for range 3 {
 		ann.wants(http.StatusOK, "POST", "/auth/login", ann.login())
 		ann.wants(http.StatusOK, "GET", "/me", nil)

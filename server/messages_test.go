@@ -3,6 +3,7 @@ package server
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,25 +12,29 @@ import (
 	"github.com/rondo-chat/rondo/signaling"
 )
 
-// TestMessagesAndRoles: every type that clients send × who sends it. A type that
-// is not here fails.
+// TestMessagesAndRoles: every type that clients send × who sends it × what they are in
+// the room × whose it is. A type that is not here fails.
 func TestMessagesAndRoles(t *testing.T) {
-	inside := []string{"member", "banned", "outside"}
-	rows := map[protocol.Type]string{ // who may, of guest, user, moderator, admin and service, and where
-		protocol.TypeMatchFind: "all", protocol.TypeMatchNext: "all", protocol.TypeMatchCancel: "all", protocol.TypeBlock: "all",
-		protocol.TypeRoomCreate: "all", protocol.TypeRoomJoin: "not banned", protocol.TypeRoomInfo: "not banned",
-		protocol.TypeRoomLeave: "member", protocol.TypeSignal: "member", protocol.TypeChat: "member", protocol.TypeChatHistory: "member", protocol.TypeTyping: "member",
-		protocol.TypeUserUpdate: "all", protocol.TypeAuth: "all", protocol.TypeICE: "all", protocol.TypeStats: "all", protocol.TypeCallState: "all",
+	all, in, notBanned := "owner moderator member guest banned outside", "owner moderator member guest", "owner moderator member guest outside"
+	rows := map[protocol.Type]string{ // in the room: what one must be, being a guest, user, moderator or admin
+		protocol.TypeMatchFind: all, protocol.TypeMatchNext: all, protocol.TypeMatchCancel: all, protocol.TypeBlock: all,
+		protocol.TypeRoomCreate: all, protocol.TypeRoomJoin: notBanned, protocol.TypeRoomInfo: notBanned,
+		protocol.TypeRoomLeave: in, protocol.TypeSignal: in, protocol.TypeChat: in, protocol.TypeChatHistory: in, protocol.TypeTyping: in,
+		protocol.TypeUserUpdate: all, protocol.TypeAuth: all, protocol.TypeICE: all, protocol.TypeStats: all, protocol.TypeCallState: all,
 	}
+	const guest, user = protocol.UserID("g_aaaaaaaaaaaaaaaaaaaaaaaaaa"), protocol.UserID("u_aaaaaaaaaaaaaaaaaaaaaaaaaa")
 	people := map[string]auth.Principal{
-		"stranger":                  {},
-		"guest":                     {Identity: "g_aaaaaaaaaaaaaaaaaaaaaaaaaa", Guest: true},
-		"a guest who claims a role": {Identity: "g_aaaaaaaaaaaaaaaaaaaaaaaaaa", Guest: true, Roles: []auth.Role{auth.RoleAdmin, auth.RoleUser}},
-		"user":                      {Identity: "u_aaaaaaaaaaaaaaaaaaaaaaaaaa", Session: "s", Roles: []auth.Role{auth.RoleUser}},
-		"moderator":                 {Identity: "u_aaaaaaaaaaaaaaaaaaaaaaaaaa", Session: "s", Roles: []auth.Role{auth.RoleUser, auth.RoleModerator}},
-		"admin":                     {Identity: "u_aaaaaaaaaaaaaaaaaaaaaaaaaa", Session: "s", Roles: []auth.Role{auth.RoleUser, auth.RoleAdmin}},
-		"service":                   {Identity: "u_aaaaaaaaaaaaaaaaaaaaaaaaaa", Session: "s", Roles: []auth.Role{auth.RoleService}},
+		"guest":                     {Identity: guest, Guest: true},
+		"a guest who claims a role": {Identity: guest, Guest: true, Roles: []auth.Role{auth.RoleAdmin, auth.RoleUser}},
+		"user":                      {Identity: user, Session: "s", Roles: []auth.Role{auth.RoleUser}},
+		"moderator":                 {Identity: user, Session: "s", Roles: []auth.Role{auth.RoleUser, auth.RoleModerator}},
+		"admin":                     {Identity: user, Session: "s", Roles: []auth.Role{auth.RoleUser, auth.RoleAdmin}},
+		// These never.
+		"stranger":             {},
+		"service":              {Identity: user, Session: "s", Roles: []auth.Role{auth.RoleService}},
+		"a user without roles": {Identity: user, Session: "s"},
 	}
+	never := []string{"stranger", "service", "a user without roles"}
 	table := (&Server{}).messages()
 	if len(table) != len(rows) {
 		t.Errorf("%d types are handled, %d stand here", len(table), len(rows))
@@ -41,11 +46,16 @@ func TestMessagesAndRoles(t *testing.T) {
 			continue
 		}
 		for name, who := range people {
-			for i, room := range []auth.RoomRole{auth.RoomMember, auth.RoomBanned, ""} {
-				want := name != "stranger" && name != "service" &&
-					(row == "all" || row == inside[i] || row == "not banned" && room != auth.RoomBanned)
-				if err := auth.Allowed(who, m.action, auth.Resource{Owner: who.Identity, Room: room}); (err == nil) != want {
-					t.Errorf("%s by %s, %s: %v", typ, name, inside[i], err)
+			for _, room := range []auth.RoomRole{auth.RoomOwner, auth.RoomModerator, auth.RoomMember, auth.RoomGuest, auth.RoomBanned, "", "king"} {
+				at := string(room)
+				if room == "" {
+					at = "outside"
+				}
+				want := !slices.Contains(never, name) && (row == all || slices.Contains(strings.Fields(row), at))
+				for _, owner := range []protocol.UserID{who.Identity, "u_bbbbbbbbbbbbbbbbbbbbbbbbbb", ""} {
+					if err := auth.Allowed(who, m.action, auth.Resource{Owner: owner, Room: room}); (err == nil) != want {
+						t.Errorf("%s by %s, in the room %s, of %q: %v", typ, name, at, owner, err)
+					}
 				}
 			}
 		}
