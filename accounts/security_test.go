@@ -230,9 +230,9 @@ func twoTabs(t *testing.T, h *house, times int) {
 	}
 }
 
-// TestStolenToken: a thief who goes on with a token ends the session as soon as its owner comes back with an
+// TestRefreshReuse: a thief who goes on with a token ends the session as soon as its owner comes back with an
 // older one, however long ago and however often the thief has refreshed.
-func TestStolenToken(t *testing.T) {
+func TestRefreshReuse(t *testing.T) {
 	onEngines(t, func(t *testing.T, h *house) {
 		l := h.join("ann")
 		stolen := l.Refresh

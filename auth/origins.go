@@ -58,8 +58,8 @@ func (o Origins) allows(u origin, r *http.Request) bool {
 	if o.allowed != nil {
 		return o.allowed[u.String()]
 	}
-	if r.TLS != nil && u.scheme != "https" {
-		return false // a plain page on our name may be anybody's
+	if u.scheme != "https" && (u.scheme != "http" || r.TLS != nil) {
+		return false // a plain page on our name may be anybody's, and what is no page too
 	}
 	host := origin{scheme: u.scheme}
 	host.setHost(r.Host)

@@ -56,6 +56,8 @@ func TestOrigins(t *testing.T) {
 		{"own IPv6", own, "[::1]:8080", false, []string{"http://[::1]:8080"}, false, true},
 		{"own IPv6, default port", own, "[::1]", false, []string{"http://[::1]"}, false, true},
 		{"own, plain page on TLS", own, "me.example", true, []string{"http://me.example"}, false, false},
+		{"own, no page", own, "me.example", false, []string{"ftp://me.example"}, false, false},
+		{"own, an extension", own, "me.example", false, []string{"chrome-extension://me.example"}, false, false},
 		{"own, other port", own, "me.example:8080", false, []string{"http://me.example:8081"}, false, false},
 		{"own, no port", own, "me.example:8080", false, []string{"http://me.example"}, false, false},
 		{"other", own, "me.example", false, []string{"https://evil.org"}, false, false},

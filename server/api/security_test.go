@@ -33,9 +33,9 @@ func (b *bench) browserRequest(method, path, body string, as protocol.UserID, he
 	return r
 }
 
-// TestCrossSiteRequests: no form or script of another site changes anything, on
+// TestCSRF: no form or script of another site changes anything, on
 // any route, whatever it says.
-func TestCrossSiteRequests(t *testing.T) {
+func TestCSRF(t *testing.T) {
 	b := newBench(t)
 	foreign := map[string][]string{
 		"fetch metadata":        {"Sec-Fetch-Site", "cross-site"},
