@@ -41,7 +41,7 @@ func TestShort(t *testing.T) {
 		run    time.Duration
 	}{
 		{"single", single, all(), 30 * time.Second},
-		{"sentinel", sentinels, []fault{killNode(), restartRedis(), stallRedis()}, 20 * time.Second},
+		{"sentinel", sentinels, []fault{killNode(), restartRedis(), stallRedis()}, 17 * time.Second},
 		{"cluster", clustered, []fault{killNode(), loseMaster(), restartRedis()}, 15 * time.Second},
 	} {
 		t.Run(kind.name, func(t *testing.T) {

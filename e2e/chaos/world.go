@@ -24,6 +24,7 @@ type plan struct {
 	users  int
 	store  func(t testing.TB) store // nil: one Redis
 	clocks bool                     // each node and the Redis, which is one, has a clock that can be set
+	skew   []time.Duration          // by how much the nodes' clocks are wrong all the time
 	split  bool                     // each node is on a machine of its own, and Redis on this one
 	faults []fault                  // made in a drawn order, again and again
 	run    time.Duration            // with faults
@@ -142,6 +143,11 @@ func start(t testing.TB, p plan) *world {
 	if p.clocks {
 		for range p.nodes + 1 {
 			w.clock = append(w.clock, lab.NewClock(t))
+		}
+		for i, by := range p.skew {
+			if err := w.clock[i].Jump(by); err != nil {
+				t.Fatal(err)
+			}
 		}
 		p.store, p.node.Binary = timed(w.clock[p.nodes]), lab.BuildClock(t)
 	}
