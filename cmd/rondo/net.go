@@ -65,7 +65,7 @@ type patient struct {
 // Accept implements net.Listener.
 func (p patient) Accept() (net.Conn, error) {
 	c, err := p.Listener.Accept()
-	p.turn.Pass()
+	p.turn.Next()
 	return c, err
 }
 

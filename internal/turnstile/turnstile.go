@@ -3,6 +3,7 @@ package turnstile
 
 import (
 	"runtime"
+	"sync/atomic"
 	"time"
 )
 
@@ -38,7 +39,8 @@ type Turnstile struct {
 // pace is what turnstiles share that stand beside each other.
 type pace struct {
 	turn chan struct{}
-	most int // passes in a stretch
+	most int          // passes in a stretch
+	here atomic.Int64 // waiting or passing, at all of them
 
 	// Of who has the turn.
 	since  time.Time     // when this stretch began
@@ -56,16 +58,25 @@ func New() *Turnstile {
 // wait at one of them, every second to pass is of the other.
 func (t *Turnstile) Beside() *Turnstile { return &Turnstile{make(chan struct{}, 1), t.pace} }
 
-// Pass returns when it is the caller's turn.
-func (t *Turnstile) Pass() {
+// Pass returns when it is the caller's turn. There are no rests where nobody else
+// waits.
+func (t *Turnstile) Pass() { t.pass(false) }
+
+// Next is Pass for a loop that makes work for others: it waits for nobody, and still
+// there must be rests.
+func (t *Turnstile) Next() { t.pass(true) }
+
+func (t *Turnstile) pass(loop bool) {
+	t.pace.here.Add(1)
+	defer t.pace.here.Add(-1)
 	t.lane <- struct{}{}
 	t.pace.turn <- struct{}{}
-	t.pace.pass()
+	t.pace.pass(loop)
 	<-t.pace.turn
 	<-t.lane
 }
 
-func (p *pace) pass() {
+func (p *pace) pass(loop bool) {
 	if now := time.Now(); now.Sub(p.last) >= pause {
 		p.begin(now, stretch)
 	}
@@ -73,7 +84,7 @@ func (p *pace) pass() {
 	p.passed++
 	p.last = time.Now()
 	busy := p.last.Sub(p.since)
-	if busy < p.allow && p.passed < p.most {
+	if busy < p.allow && p.passed < p.most || !loop && p.here.Load() <= 1 {
 		return
 	}
 	began := p.last

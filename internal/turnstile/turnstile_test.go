@@ -48,16 +48,15 @@ func TestInOrder(t *testing.T) {
 		for stretch := range 5 {
 			synctest.Wait()
 			mu.Lock()
-			// The last one of a stretch holds the others up, and itself.
-			if n := len(got); n != (stretch+1)*most-1 {
-				t.Fatalf("%d passed in %d stretches", n, stretch+1)
+			want := (stretch+1)*most - 1 // the last one rests before it goes
+			if stretch == 4 {
+				want = 5 * most // nobody waits any more
+			}
+			if len(got) != want {
+				t.Fatalf("%d passed in %d stretches, want %d", len(got), stretch+1, want)
 			}
 			mu.Unlock()
 			time.Sleep(rest)
-		}
-		synctest.Wait()
-		if len(got) != 5*most {
-			t.Fatalf("%d passed", len(got))
 		}
 		for at, i := range got {
 			if max(at-i, i-at) > most+5 { // who are through race to tell
@@ -67,19 +66,35 @@ func TestInOrder(t *testing.T) {
 	})
 }
 
-// TestAlone: who comes now and then does not rest.
+// TestAlone: where nobody else waits there are no rests, but in a loop that makes
+// work, and not there either if it comes now and then.
 func TestAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ts := New()
-		for range 10 * ts.pace.most {
-			began := time.Now()
-			ts.Pass()
-			if took := time.Since(began); took != 0 {
-				t.Fatalf("waited %v", took)
-			}
-			time.Sleep(pause)
-		}
-	})
+	for _, tc := range []struct {
+		name  string
+		pass  func(*Turnstile)
+		every time.Duration
+		rests int
+	}{
+		{"pass", (*Turnstile).Pass, 0, 0},
+		{"loop", (*Turnstile).Next, 0, 10},
+		{"loop with pauses", (*Turnstile).Next, pause, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ts := New()
+				var waited time.Duration
+				for range 10 * ts.pace.most {
+					began := time.Now()
+					tc.pass(ts)
+					waited += time.Since(began)
+					time.Sleep(tc.every)
+				}
+				if want := time.Duration(tc.rests) * rest; waited != want {
+					t.Errorf("waited for %v, want %v", waited, want)
+				}
+			})
+		})
+	}
 }
 
 // TestRestsAsLong: what takes long is followed by a rest as long; a rest that
@@ -92,7 +107,7 @@ func TestRestsAsLong(t *testing.T) {
 			p := New().pace
 			p.since, p.last, p.allow = time.Now().Add(-tc.busy), time.Now(), stretch
 			began := time.Now()
-			p.pass()
+			p.pass(true)
 			if took := time.Since(began); took != tc.rest {
 				t.Errorf("after %v it rested %v, want %v", tc.busy, took, tc.rest)
 			}
