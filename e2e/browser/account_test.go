@@ -273,11 +273,19 @@ func (p *page) pictureIsSeenBy(other *page) {
 	p.closeDialog("account-dialog")
 	p.click("toggle-camera")
 	other.until(step, `(() => { const i = document.querySelector('.tile.no-video .avatar img'); return i && i.checkVisibility() && i.naturalWidth > 0 && i.src === `+face+`.src; })()`, "the picture in the tile")
+	other.look("partner-with-picture")
 	p.click("toggle-camera")
 	p.click("call-account")
 	p.click("picture-remove")
 	other.until(step, `!document.querySelector('[data-testid="remote-face"] img, .avatar img')`, "no picture any more")
 	p.sees("profile-face", "A")
+}
+
+// look keeps a picture of what p sees among the artifacts.
+func (p *page) look(name string) {
+	if shot, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot()); err == nil {
+		p.save(name, shot)
+	}
 }
 
 // revokedBy logs p out by another device of the account, at another node: its
@@ -293,6 +301,7 @@ func (p *page) revokedBy(other *page) {
 	other.do(chromedp.Click(chromedp.CSS(mine), chromedp.NodeVisible))
 	p.account("out")
 	p.sees("error", "You were logged out")
+	p.look("logged-out-from-elsewhere")
 	took := time.Duration(eval[float64](p, `window.closedAt`)-eval[float64](other, `window.askedAt`)) * time.Millisecond
 	p.t.Logf("the socket closed %v after the click", took)
 	if took < 0 || took >= 2*time.Second {

@@ -118,9 +118,7 @@ func TestDialogs(t *testing.T) {
 				name := fmt.Sprintf("%s %dx%d%s", l.name, size[0], size[1], map[bool]string{true: " dark"}[dark])
 				p.window(size[0], size[1], dark)
 				p.still()
-				if shot, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot()); err == nil {
-					p.save(strings.ReplaceAll(name, " ", "-"), shot)
-				}
+				p.look(strings.ReplaceAll(name, " ", "-"))
 				p.checkDialog(name, l.seen)
 				if size[0] == map[bool]int64{false: 1280, true: 360}[dark] {
 					p.axe(axe, name, "dialog:modal")
@@ -130,6 +128,7 @@ func TestDialogs(t *testing.T) {
 	}
 	p.window(1280, 800, false)
 	p.escapes()
+	p.topFits()
 }
 
 // window sets the window's size and its colours.
@@ -249,4 +248,23 @@ func (p *page) escapesBoth() {
 func (p *page) focused(id, when string) {
 	p.t.Helper()
 	p.until(step, fmt.Sprintf(`(() => { const e = document.querySelector(%q); return document.activeElement === e && ([...document.querySelectorAll("dialog:modal")].at(-1)?.contains(e) ?? true); })()`, testid(id)), id+" has the focus "+when)
+}
+
+// topFits: who is logged in has a name in the page's top, and the smallest phone
+// still has room for all that is there.
+func (p *page) topFits() {
+	p.t.Helper()
+	p.do(chromedp.Reload())
+	p.account("out")
+	for _, name := range []string{"Log in", strings.Repeat("Wolfeschlegel ", 5)} {
+		p.window(360, 640, false)
+		last := eval[float64](p, fmt.Sprintf(`(() => {
+			document.querySelector("#account-words").textContent = %q;
+			document.querySelector("#account-face").hidden = false;
+			return Math.max(...[...document.querySelectorAll(".top button, .top a")].map(e => e.getBoundingClientRect().right));
+		})()`, name))
+		if last > 360 {
+			p.t.Errorf("with %q in the top its last button ends at %v of 360", name, last)
+		}
+	}
 }

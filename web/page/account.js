@@ -82,6 +82,7 @@ export class AccountPart {
     } catch (err) {
       if (/** @type {any} */ (err).code !== 'unauthorized') return false;
       complain('You were logged out here: another device of yours did that, or the password was changed. You are a guest now.', 'auth');
+      say(''); // it is said already
     }
     if (this.#rondo?.status === 'closed') this.#rondo.restart(account.user ? undefined : this.#name());
     return true;
