@@ -331,6 +331,29 @@ func TestPasskeyOrigin(t *testing.T) {
 	wantCode(t, err, "")
 }
 
+// TestPasskeyNodes: any node finishes what another began, and knows what another has seen answered.
+func TestPasskeyNodes(t *testing.T) {
+	var cfg accounts.Config
+	h := openWith(t, func(c *accounts.Config) { cfg = *c })
+	other, err := accounts.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := h.join("ann")
+	begun, a := h.begun(l), passkeytest.New(t, origin)
+	_, err = other.FinishPasskey(t.Context(), l.User.Identity, accounts.PasskeyAnswer{State: begun.State, Credential: a.Create(begun.Options), Origin: origin})
+	wantCode(t, err, "")
+	asked, err := other.BeginPasskeyLogin(t.Context(), origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := a.Get(asked.Options)
+	_, err = h.shown(asked, answer, device("", "203.0.113.9"))
+	wantCode(t, err, "")
+	_, err = other.FinishPasskeyLogin(t.Context(), accounts.PasskeyAnswer{State: asked.State, Credential: answer, Origin: origin, Device: device("", "203.0.113.9")})
+	wantCode(t, err, protocol.CodeInvalid)
+}
+
 // TestPasskeyCloned: of two authenticators with one key the one that is behind is refused, and it is written down.
 func TestPasskeyCloned(t *testing.T) {
 	h := open(t)
