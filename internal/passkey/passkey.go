@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -199,10 +200,15 @@ func fromLibrary(c *webauthn.Credential) Credential {
 		BackupEligible: c.Flags.BackupEligible, BackedUp: c.Flags.BackupState,
 	}
 	for _, t := range c.Transport {
-		own.Transports = append(own.Transports, string(t))
+		if s := string(t); slices.Contains(transports(), s) && !slices.Contains(own.Transports, s) {
+			own.Transports = append(own.Transports, s)
+		}
 	}
 	return own
 }
+
+// transports are those that are known (WebAuthn, section 5.8.4): a browser may say anything.
+func transports() []string { return []string{"ble", "hybrid", "internal", "nfc", "smart-card", "usb"} }
 
 // person is a User as the library wants one.
 type person struct{ u User }

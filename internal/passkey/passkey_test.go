@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -142,6 +143,20 @@ func TestVerify(t *testing.T) {
 		case !tc.good && err == nil, tc.want != nil && !errors.Is(err, tc.want), tc.want == nil && errors.Is(err, passkey.ErrCloned):
 			t.Errorf("%s: %+v, %v", name, c, err)
 		}
+	}
+}
+
+// TestTransports: what a browser says of them is not kept unless it is known.
+func TestTransports(t *testing.T) {
+	u, a := passkey.User{Handle: []byte("u_ann"), Name: "ann"}, passkeytest.New(t, origin)
+	a.Transports = []string{"usb", strings.Repeat("x", 1000), "a,b", "usb", ""}
+	r, err := service.Create("Rondo", u, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := service.Created(u, r.Challenge, a.Create(r.Options))
+	if err != nil || !slices.Equal(c.Transports, []string{"usb"}) {
+		t.Errorf("%q, %v", c.Transports, err)
 	}
 }
 

@@ -34,14 +34,15 @@ type Authenticator struct {
 	// Challenge is what is signed instead of what was asked; "": nothing
 	Challenge string
 
-	FixedID []byte // of the passkey that Create makes; nil: drawn
-	ID      []byte
-	key     *ecdsa.PrivateKey
+	Transports []string // what Create says of them
+	FixedID    []byte   // of the passkey that Create makes; nil: drawn
+	ID         []byte
+	key        *ecdsa.PrivateKey
 }
 
 // New returns an authenticator without a passkey, at an origin.
 func New(t testing.TB, origin string) *Authenticator {
-	return &Authenticator{t: t, Origin: origin, Flags: UserPresent | UserVerified, Counter: 1}
+	return &Authenticator{t: t, Origin: origin, Flags: UserPresent | UserVerified, Counter: 1, Transports: []string{"internal", "hybrid"}}
 }
 
 // Clone is an authenticator with the same passkey.
@@ -102,7 +103,7 @@ func (a *Authenticator) Create(publicKey json.RawMessage) json.RawMessage {
 	object = append(append(object, text("authData")...), blob(data)...)
 	return a.json(map[string]any{
 		"clientDataJSON": encode(a.client("webauthn.create", o.Challenge)), "attestationObject": encode(object),
-		"transports": []string{"internal", "hybrid"},
+		"transports": a.Transports,
 	})
 }
 
