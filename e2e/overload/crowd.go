@@ -39,6 +39,12 @@ type crowd struct {
 // samples are the times that a crowd measured.
 type samples struct{ match, signal, chat []time.Duration }
 
+func (s *samples) add(o samples) {
+	s.match = append(s.match, o.match...)
+	s.signal = append(s.signal, o.signal...)
+	s.chat = append(s.chat, o.chat...)
+}
+
 // user is one of a crowd. What the reader shares with its pair goes through found
 // and parted.
 type user struct {

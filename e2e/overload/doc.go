@@ -10,6 +10,6 @@
 //
 // The attackers are processes of their own. In the world they have cores of their
 // own, so here they get only what the servers and the measuring leave
-// (SCHED_IDLE, one thread): what they cost the attacked server is the server's own
+// (nice 19, one thread): what they cost the attacked server is the server's own
 // work and the kernel's for their packets, which is what it would be there.
 package overload

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -26,7 +27,14 @@ type scene struct {
 	on, control *crowd
 	base        vitals // with the people alone
 	next        int    // address
-	slack       time.Duration
+	phases      []*phase
+}
+
+// phase is what the people measured at the same moments; what has the same name
+// is taken together.
+type phase struct {
+	name        string
+	on, control samples
 }
 
 // plan is how much of everything there is.
@@ -45,11 +53,12 @@ func newPlan() plan {
 
 const (
 	// slack is what p99 may be above that on the idle server even if that is more
-	// than twice: the attackers need the same cores, and a match is many hops.
-	slack = 50 * time.Millisecond
-	// stormSlack is the same while 5,000 come at the same moment: measured are 15 to
-	// 110 ms, docs/reliability.md says what is missing.
-	stormSlack = 250 * time.Millisecond
+	// than twice; docs/reliability.md says what is missing.
+	slack = 20 * time.Millisecond
+	// storms is how often a storm comes, so that there are enough samples of it.
+	storms = 2
+	// enough is how many times make a p99.
+	enough = 100
 	// bounded is how long a storm may take until everybody is in.
 	bounded = 20 * time.Second
 	// most and rest are what the attacked server may ever have as RSS, and what it
@@ -64,13 +73,33 @@ func TestOverload(t *testing.T) {
 	files(t, 9000)
 	p := newPlan()
 	s := newScene(t, 50, p.args)
-	s.measure("idle", 4*time.Second)
+	s.measure("nothing", 3*time.Second)
+	s.judge() // for the log: what the machine makes of no attack
 	s.base = look(t, s.node)
-	t.Logf("idle: %v", s.base)
-	s.slow(p)
-	s.comeAndGo(p)
+	t.Logf("nothing: %v", s.base)
+	s.attempt(func() { s.slow(p) })
+	s.attempt(func() { s.comeAndGo(p) })
 	if v := look(t, s.node); v.peak > most || v.rss > rest {
 		t.Errorf("RSS was %d and is %d MiB, want at most %d and %d", v.peak, v.rss, most, rest)
+	}
+}
+
+// attempt makes an attack and, if people noticed it, once more: something else on
+// the machine may have been the reason once. What was late both times fails the
+// test; whatever else goes wrong does so at once.
+func (s *scene) attempt(attack func()) {
+	s.t.Helper()
+	attack()
+	late := s.judge()
+	if len(late) == 0 {
+		return
+	}
+	s.t.Logf("once more, because of %q", late)
+	attack()
+	for what, text := range s.judge() {
+		if first := late[what]; first != "" {
+			s.t.Errorf("%s: %s, and before %s", what, text, first)
+		}
 	}
 }
 
@@ -97,33 +126,40 @@ func (s *scene) comeAndGo(p plan) {
 	s.t.Log(loris.step("up"))
 	s.measure("loris", 3*time.Second)
 	s.t.Logf("loris: %v", look(s.t, s.node))
-
-	began := time.Now()
-	storm := s.attack("storm", p.storm)
-	s.stormed(storm.step("in"), began)
-	s.measure("storm at rest", 2*time.Second)
-	began = time.Now()
-	storm.tell("cut")
-	s.stormed(storm.step("back"), began)
-	s.measure("back at rest", time.Second)
-	began = time.Now()
-	storm.tell("bye")
-	s.stormed(storm.step("gone"), began)
-	storm.end()
+	for range storms {
+		s.storm(p)
+	}
 	s.t.Log(loris.step("over"))
 	loris.end()
 	s.returned("storm")
 }
 
-// stormed judges a step of a storm that began then.
+func (s *scene) storm(p plan) {
+	s.t.Helper()
+	s.forget()
+	began := time.Now()
+	storm := s.attack("storm", p.storm)
+	s.stormed(storm.step("in"), began)
+	s.measure("at rest", time.Second)
+	began = time.Now()
+	storm.tell("cut")
+	s.stormed(storm.step("back"), began)
+	s.measure("at rest", time.Second)
+	began = time.Now()
+	storm.tell("bye")
+	s.stormed(storm.step("gone"), began)
+	storm.end()
+}
+
+// stormed ends the measuring of a step of a storm that began then. What a step
+// leaves to be done counts too.
 func (s *scene) stormed(r *report, began time.Time) {
 	s.t.Helper()
-	pause(s.t.Context(), roundTime+roundTime/4-time.Since(began)) // so that somebody was matched
-	s.slack = stormSlack
+	pause(s.t.Context(), roundTime-time.Since(began))
 	s.measure(r.Step, 0)
-	s.slack = slack
 	s.t.Log(r)
 	s.t.Logf("%s: %v", r.Step, look(s.t, s.node))
+	s.forget() // what was measured while looking
 	if r.Max > bounded {
 		s.t.Errorf("%s: the last one needed %v", r.Step, r.Max)
 	}
@@ -147,7 +183,7 @@ func files(t *testing.T, n uint64) {
 func newScene(t *testing.T, pairs int, args []string) *scene {
 	t.Helper()
 	o := lab.Options{Args: append([]string{"--log-level", "info"}, args...)}
-	s := &scene{t: t, node: lab.Start(t, o), idle: lab.Start(t, o), next: 5000, slack: slack}
+	s := &scene{t: t, node: lab.Start(t, o), idle: lab.Start(t, o), next: 5000}
 	ctx, cancel := context.WithCancel(t.Context())
 	var err error
 	if s.on, err = newCrowd(ctx, "attacked", s.node.HTTP, pairs, 0); err != nil {
@@ -171,13 +207,12 @@ func newScene(t *testing.T, pairs int, args []string) *scene {
 	return s
 }
 
-// measure waits for d and compares what the two crowds measured since; without d
-// since it was called last.
+// measure waits for d and notes what the two crowds measured since; without d
+// since they were asked last.
 func (s *scene) measure(name string, d time.Duration) {
 	s.t.Helper()
 	if d > 0 {
-		s.on.took()
-		s.control.took()
+		s.forget()
 		pause(s.t.Context(), d)
 	}
 	on, trouble := s.on.took()
@@ -185,18 +220,53 @@ func (s *scene) measure(name string, d time.Duration) {
 	for _, text := range append(trouble, other...) {
 		s.t.Errorf("%s: %s", name, text)
 	}
-	s.compare(name+", match", on.match, control.match)
-	s.compare(name+", relay", append(on.signal, on.chat...), append(control.signal, control.chat...))
+	i := slices.IndexFunc(s.phases, func(p *phase) bool { return p.name == name })
+	if i < 0 {
+		i = len(s.phases)
+		s.phases = append(s.phases, &phase{name: name})
+	}
+	s.phases[i].on.add(on)
+	s.phases[i].control.add(control)
 }
 
-func (s *scene) compare(name string, on, control []time.Duration) {
+// forget lets the next measuring begin now.
+func (s *scene) forget() {
+	s.on.took()
+	s.control.took()
+}
+
+// judge compares the two crowds in all phases since it was called last and returns
+// where the attacked one was late, and how much.
+func (s *scene) judge() map[string]string {
+	s.t.Helper()
+	late := map[string]string{}
+	for _, p := range s.phases {
+		for what, d := range map[string][2][]time.Duration{
+			p.name + ", match": {p.on.match, p.control.match},
+			p.name + ", relay": {slices.Concat(p.on.signal, p.on.chat), slices.Concat(p.control.signal, p.control.chat)},
+		} {
+			if text := s.compare(what, d[0], d[1]); text != "" {
+				late[what] = text
+			}
+		}
+	}
+	s.phases = nil
+	return late
+}
+
+// compare returns what is wrong, or nothing.
+func (s *scene) compare(name string, on, control []time.Duration) string {
 	s.t.Helper()
 	p99, idle := quantile(on, .99), quantile(control, .99)
-	s.t.Logf("%-20s attacked p50 %-7v p99 %-8v (%4d)   idle p50 %-7v p99 %-8v (%4d)", name,
+	s.t.Logf("%-16s attacked p50 %-7v p99 %-8v (%4d)   idle p50 %-7v p99 %-8v (%4d)", name,
 		round(quantile(on, .5)), round(p99), len(on), round(quantile(control, .5)), round(idle), len(control))
-	if limit := max(2*idle, idle+s.slack); p99 > limit {
-		s.t.Errorf("%s: p99 %v, on the idle server %v", name, p99, idle)
+	switch {
+	case len(on) < enough || len(control) < enough:
+		s.t.Errorf("%s: measured %d and %d times only", name, len(on), len(control))
+	case p99 > max(2*idle, idle+slack):
+		return fmt.Sprintf("p99 %v, on the idle server %v", round(p99), round(idle))
 	}
+	return ""
 }
 
 // returned waits until the server holds what it held before: the sessions of the
