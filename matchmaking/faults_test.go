@@ -134,6 +134,23 @@ func TestSilentOnesAreNotMatched(t *testing.T) {
 	})
 }
 
+// TestWhoWidensIsAskedForLife: a search is entered anew when it widens, and then finds who
+// waits; who has lost its connection meanwhile must not.
+func TestWhoWidensIsAskedForLife(t *testing.T) {
+	everywhere(t, func(t *testing.T, _ *queuetest.Town, here, there *queuetest.Node) {
+		ghost, bo := here.Person("ghost"), there.Person("bo")
+		ghost.MustFind(profile{Tags: []string{"a"}, Languages: []string{"en"}})
+		time.Sleep(time.Second)
+		ghost.Silence(true)
+		bo.MustFind(profile{Tags: []string{"b"}, Languages: []string{"en"}})
+		time.Sleep(30 * time.Second)
+		alone(t, ghost, bo)
+		ghost.Silence(false)
+		time.Sleep(10 * time.Second)
+		met(t, ghost, bo)
+	})
+}
+
 // Everybody in front is a ghost: the searcher passes them all, one after
 // another, and keeps its place.
 func TestManyGhosts(t *testing.T) {

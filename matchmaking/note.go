@@ -246,7 +246,7 @@ func (m *Matcher) requeue(n note) {
 		s.avoidLocked(n.Not, now.Add(busyPause))
 	}
 	if s.state == waiting {
-		m.enterSoonLocked(s)
+		m.enterAliveLocked(s)
 	}
 	m.mu.Unlock()
 	m.metrics.requeued.WithLabelValues(string(n.Why)).Inc()

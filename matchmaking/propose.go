@@ -313,7 +313,7 @@ func (m *Matcher) back(s *search, id protocol.RoomID, now time.Time, later bool)
 		s.state, s.lost = waiting, later
 		m.scheduleLocked(s, now)
 		if !later {
-			m.enterSoonLocked(s)
+			m.enterAliveLocked(s)
 		}
 	}
 	s.settleLocked()

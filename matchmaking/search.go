@@ -67,6 +67,7 @@ type search struct {
 
 	calls   []func() // hooks to be called, in order
 	calling bool
+	probing bool          // the session is asked for a sign of life before it enters
 	asking  bool          // a question to the queue or the session is under way
 	found   bool          // Hooks.Found was called, or is about to be
 	done    chan struct{} // closed when an offered or deciding search is settled; nil: nobody asks

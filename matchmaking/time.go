@@ -70,7 +70,7 @@ func (m *Matcher) lookLocked(s *search, now time.Time) bool {
 	case waiting:
 		reach, _ := s.pool.reach(s.profile, now.Sub(s.start))
 		if rank(reach) > rank(s.reach) || s.recents && now.Sub(s.start) >= s.pool.RecentRelief {
-			m.enterSoonLocked(s)
+			m.enterAliveLocked(s)
 		}
 	case offered:
 		if now.Sub(s.held) >= m.cfg.Hold+askLate && !s.asking {
@@ -149,6 +149,36 @@ func (m *Matcher) tellWaiting(s *search) {
 func sameWaiting(a, b protocol.Waiting) bool {
 	return a.Pool == b.Pool && a.Reach == b.Reach && a.Waiting == b.Waiting &&
 		(a.EstimateMS == nil) == (b.EstimateMS == nil) && (a.EstimateMS == nil || *a.EstimateMS == *b.EstimateMS)
+}
+
+// enterAliveLocked enters a search for which nobody asks just now, once its session has
+// given a sign of life: of two who are matched only the one who waited is asked later.
+// Until then it stays listed as it was; who is silent is taken out.
+func (m *Matcher) enterAliveLocked(s *search) {
+	if s.probing || m.closed || s.state != waiting {
+		return
+	}
+	s.probing = true
+	m.work.Add(1) // it blocks: not the crew's; at most one per search
+	go func() {
+		defer m.work.Done()
+		ctx, cancel := context.WithTimeout(m.life, m.cfg.Probe)
+		defer cancel()
+		alive := m.cfg.Hooks.Alive(ctx, s.asker.Session)
+		m.mu.Lock()
+		s.probing = false
+		if alive || s.state != waiting {
+			m.enterSoonLocked(s)
+			m.mu.Unlock()
+			return
+		}
+		now := time.Now()
+		s.state, s.held = silent, now
+		m.scheduleLocked(s, now)
+		part, ref := s.part, s.ref()
+		m.mu.Unlock()
+		m.leave(m.life, part.name, ref)
+	}()
 }
 
 // probe asks a silent session for a sign of life and puts it back in its place

@@ -57,7 +57,8 @@ type Person struct {
 	town    *Town
 
 	// Guarded by Town.mu.
-	searching bool
+	searching int // searches begun and not told the end of; two while the end of one is being told
+	refused   bool // the last search could not begin; a push may be under way all the same
 	silent    bool
 	asked     time.Time
 	found     []Found
@@ -195,12 +196,13 @@ func (n *Node) Tab(session, user string) *Person {
 // Find starts a search.
 func (p *Person) Find(profile matchmaking.Profile) (protocol.Waiting, error) {
 	p.town.mu.Lock()
-	p.searching, p.asked = true, time.Now()
+	p.searching, p.refused, p.asked = p.searching+1, false, time.Now()
 	p.town.mu.Unlock()
 	w, err := p.Node.Find(context.Background(), matchmaking.Asker{Session: p.Session, User: p.User, Name: string(p.Session)}, profile)
-	if err != nil && protocol.CodeOf(err) != protocol.CodeAlready {
+	if err != nil { // none began; already: the one before goes on
 		p.town.mu.Lock()
-		p.searching = false
+		p.searching--
+		p.refused = true
 		p.town.mu.Unlock()
 	}
 	return w, err
@@ -219,7 +221,7 @@ func (p *Person) MustFind(profile matchmaking.Profile) protocol.Waiting {
 // Return goes on with a search that the session had at another node.
 func (p *Person) Return(profile matchmaking.Profile, start, since time.Time) error {
 	p.town.mu.Lock()
-	p.searching, p.asked = true, start
+	p.searching, p.asked = p.searching+1, start
 	p.town.mu.Unlock()
 	return p.Node.Return(context.Background(), matchmaking.Asker{Session: p.Session, User: p.User, Name: string(p.Session)}, profile, start, since)
 }
@@ -230,7 +232,7 @@ func (p *Person) Cancel() bool {
 	p.town.mu.Lock()
 	defer p.town.mu.Unlock()
 	if was {
-		p.searching = false
+		p.searching--
 	}
 	return was
 }
@@ -339,7 +341,7 @@ func (h hooks) Found(s protocol.SessionID, m matchmaking.Match, you int) {
 	case p == nil || p.Node != h.node || m.Members[you].Session != s || m.Members[you].User != p.User || m.Members[you].Node != h.node.ID:
 		h.town.t.Errorf("%s was told of match %s, which is not its own", s, m.ID)
 		return
-	case !p.searching:
+	case p.searching <= 0:
 		h.town.t.Errorf("%s was told of match %s while not searching", s, m.ID)
 	case r == nil || !r.opened:
 		h.town.t.Errorf("%s was told of match %s before it has a room", s, m.ID)
@@ -350,7 +352,7 @@ func (h hooks) Found(s protocol.SessionID, m matchmaking.Match, you int) {
 		h.town.t.Errorf("%s was matched with itself", m.Members[0].User)
 	}
 	r.told[you] = true
-	p.searching = false
+	p.searching--
 	p.found = append(p.found, Found{m, you, now, now.Sub(m.Members[you].Since)})
 }
 
@@ -369,7 +371,7 @@ func (h hooks) Waiting(s protocol.SessionID, w protocol.Waiting) {
 	h.town.mu.Lock()
 	defer h.town.mu.Unlock()
 	if p := h.town.people[s]; p != nil {
-		if !p.searching {
+		if p.searching <= 0 && !p.refused {
 			h.town.t.Errorf("%s was told how it waits while not searching", s)
 		}
 		p.waiting = append(p.waiting, Told{w, time.Now()})
@@ -381,7 +383,7 @@ func (h hooks) Stopped(s protocol.SessionID, err *protocol.Error) {
 	defer h.town.mu.Unlock()
 	if p := h.town.people[s]; p != nil {
 		p.stopped = append(p.stopped, err)
-		p.searching = false
+		p.searching--
 	}
 }
 

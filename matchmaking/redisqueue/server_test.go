@@ -238,7 +238,8 @@ func TestRedisRestarts(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	server.Restart()
-	for _, want := range []protocol.SessionID{"first", "second"} {
+	for _, waits := range []*queuetest.Person{first, second} {
+		want := waits.Session
 		testenv.Eventually(t, 15*time.Second, func() bool {
 			n := 0
 			for _, node := range w.Nodes {
@@ -248,7 +249,7 @@ func TestRedisRestarts(t *testing.T) {
 		}, "the searches are not back in the queue")
 		p := w.Nodes[0].Person("with-" + string(want))
 		p.MustFind(matchmaking.Profile{})
-		testenv.Eventually(t, 10*time.Second, func() bool { return p.Partner() == want }, "%s did not meet %s but %q", p.Session, want, p.Partner())
+		testenv.Eventually(t, 10*time.Second, func() bool { return p.Partner() == want && waits.Partner() == p.Session }, "%s did not meet %s but %q", p.Session, want, p.Partner())
 	}
 	w.Whole()
 }
