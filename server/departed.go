@@ -22,13 +22,14 @@ const (
 // process dies meanwhile, or a store is away, forgetDeparted does it later.
 func (p *people) onDeleted(_ context.Context, id protocol.UserID) {
 	p.s.work.Go(func() {
-		err := p.forget(id)
+		_ = p.forget(id) // what cannot be forgotten now is below
 		select {
 		case <-p.s.life.Done():
 			return
 		case <-time.After(forgetAgain):
 		}
-		if err = p.forget(id); err == nil {
+		err := p.forget(id)
+		if err == nil {
 			err = p.accounts.Departed(p.s.life, id)
 		}
 		if err != nil && p.s.life.Err() == nil {
@@ -69,7 +70,8 @@ func (p *people) forgetOld(before map[protocol.UserID]bool) map[protocol.UserID]
 		if !before[id] {
 			continue
 		}
-		if err = p.forget(id); err == nil {
+		err := p.forget(id)
+		if err == nil {
 			err = p.accounts.Departed(p.s.life, id)
 		}
 		if err != nil {

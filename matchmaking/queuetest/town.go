@@ -57,7 +57,7 @@ type Person struct {
 	town    *Town
 
 	// Guarded by Town.mu.
-	searching int // searches begun and not told the end of; two while the end of one is being told
+	searching int  // searches begun and not told the end of; two while the end of one is being told
 	refused   bool // the last search could not begin; a push may be under way all the same
 	silent    bool
 	asked     time.Time
