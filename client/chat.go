@@ -90,6 +90,10 @@ func (c *Client) chatFetched(room protocol.RoomID, since uint64, n int, d json.R
 		c.chatAgain(wait, room, since, n+1)
 		return
 	}
+	if protocol.CodeOf(err) == protocol.CodeForbidden {
+		c.chat.forget() // left meanwhile: what waits is not for us any more
+		return
+	}
 	page, derr := decode[protocol.ChatHistory](d)
 	if err != nil || derr != nil {
 		c.chatRelease() // not to be had: a gap is better than silence

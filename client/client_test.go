@@ -363,6 +363,21 @@ func TestChatGapIsFetched(t *testing.T) {
 	}
 }
 
+// TestChatOfARoomThatWasLeft: what waits for a gap is not delivered after one has left.
+func TestChatOfARoomThatWasLeft(t *testing.T) {
+	f := newFake(t)
+	c, s := f.dial(Options{})
+	s.send(`{"t":"match.found","seq":1,"room":"k","d":{"you":"1","peer":{"id":"2"}}}`)
+	next[Found](t, c)
+	s.send(`{"t":"chat","room":"k","d":{"off":3,"from":"2","cid":"c","text":"t","at":1}}`)
+	q := s.read(protocol.TypeChatHistory)
+	s.send(`{"t":"err","id":%d,"e":{"code":"forbidden","msg":"you are not in that room"}}`, q.ID)
+	s.send(`{"t":"match.found","seq":2,"room":"l","d":{"you":"1","peer":{"id":"2"}}}`)
+	if ev := <-c.Events(); fmt.Sprintf("%T", ev) != "client.Found" {
+		t.Fatalf("%+v", ev)
+	}
+}
+
 // TestChatOfARoomThatEnds: what waits for a gap is delivered before the end.
 func TestChatOfARoomThatEnds(t *testing.T) {
 	f := newFake(t)
