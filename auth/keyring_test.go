@@ -17,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rondo-chat/rondo/internal/testenv"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -88,10 +89,10 @@ func TestRotatedKeys(t *testing.T) {
 			if !strings.Contains(kidsIn(t, b.cfg.Keyring.JWKS()), kid) {
 				t.Fatalf("%s signs and is not in JWKS", kid)
 			}
-			time.Sleep(DefaultAccessTTL - time.Second)
+			testenv.Elapse(DefaultAccessTTL - time.Second)
 			mustVerify(t, b, raw, "nearly ten minutes old")
 			mustVerify(t, b, issue(t, a), "new")
-			time.Sleep(time.Hour - DefaultAccessTTL + time.Second)
+			testenv.Elapse(time.Hour - DefaultAccessTTL + time.Second)
 			last = raw
 		}
 		if n := len(seen); n != 4 {
@@ -113,28 +114,27 @@ func TestRotateByHand(t *testing.T) {
 		if err := newKeyring(t, KeyringConfig{Store: store}).Rotate(t.Context()); err != nil { // as a command does
 			t.Fatal(err)
 		}
-		time.Sleep(DefaultKeyPoll)
-		synctest.Wait()
+		testenv.Elapse(DefaultKeyPoll)
 		if kids := strings.Fields(kidsIn(t, a.cfg.Keyring.JWKS())); len(kids) != 2 {
 			t.Fatalf("JWKS has %v: the next key is missing", kids)
 		}
 		if kidOf(t, issue(t, a)) != kidOf(t, old) {
 			t.Error("the new key signs before others know it")
 		}
-		time.Sleep(2*DefaultKeyPoll + time.Second)
+		testenv.Elapse(2*DefaultKeyPoll + time.Second)
 		raw := issue(t, a)
 		if kidOf(t, raw) == kidOf(t, old) {
 			t.Error("the old key still signs")
 		}
 		mustVerify(t, b, raw, "the new key at another node")
 		mustVerify(t, b, old, "the old key's token")
-		time.Sleep(DefaultAccessTTL - 3*DefaultKeyPoll - 3*time.Second)
+		testenv.Elapse(DefaultAccessTTL - 3*DefaultKeyPoll - 3*time.Second)
 		mustVerify(t, b, old, "the old key's token before it expires")
-		time.Sleep(DefaultKeyKeep + time.Minute)
+		testenv.Elapse(DefaultKeyKeep + time.Minute)
 		if kids := kidsIn(t, b.cfg.Keyring.JWKS()); strings.Contains(kids, kidOf(t, old)) {
 			t.Errorf("JWKS %s keeps a key that ended", kids)
 		}
-		time.Sleep(25 * time.Hour)
+		testenv.Elapse(25 * time.Hour)
 		if keys, _ := store.Keys(t.Context()); len(keys) != 1 {
 			t.Errorf("the store keeps %d keys", len(keys))
 		}
@@ -156,7 +156,7 @@ func TestRetiredKey(t *testing.T) {
 		if kidOf(t, raw) == kidOf(t, old) {
 			t.Fatal("a retired key signs")
 		}
-		time.Sleep(DefaultKeyPoll/10 + time.Millisecond)
+		testenv.Elapse(DefaultKeyPoll/10 + time.Millisecond)
 		mustRefuse(t, b, raw, "a kid that is not known yet")
 		synctest.Wait()
 		mustVerify(t, b, raw, "after the look at the store that it asked for")
@@ -182,7 +182,7 @@ func TestRetiredNextKey(t *testing.T) {
 		if err := ring.Retire(t.Context(), ring.keys.Load().keys[0].kid); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(DefaultKeyKeep * 2)
+		testenv.Elapse(DefaultKeyKeep * 2)
 		if now := kidOf(t, issue(t, tokens)); now != kid {
 			t.Errorf("%s signs, want %s", now, kid)
 		}
@@ -222,10 +222,10 @@ func TestEndedKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		store.fails.Store(true)
-		time.Sleep(2*DefaultKeyPoll + DefaultKeyKeep - time.Second)
+		testenv.Elapse(2*DefaultKeyPoll + DefaultKeyKeep - time.Second)
 		f := &forge{t: t, tokens: tokens, key: first, now: time.Now()}
 		mustVerify(t, tokens, f.signed(f.claims(nil)), "before it ends")
-		time.Sleep(time.Second)
+		testenv.Elapse(time.Second)
 		f.now = time.Now()
 		f.refused("after it ended", f.signed(f.claims(nil)))
 	})
@@ -255,7 +255,7 @@ func TestUnknownKidCostsLittle(t *testing.T) {
 		before := store.reads.Load()
 		for range 60 * 100 {
 			mustRefuse(t, tokens, "x.y.z", "nonsense")
-			time.Sleep(10 * time.Millisecond)
+			testenv.Elapse(10 * time.Millisecond)
 		}
 		if n := store.reads.Load() - before; n < 2 || n > 22 {
 			t.Errorf("%d reads in a minute", n)
@@ -282,7 +282,7 @@ func TestStoreAway(t *testing.T) {
 		store.fails.Store(false)
 		tokens = tokensWith(t, KeyringConfig{Store: store, Poll: time.Hour})
 		store.fails.Store(true)
-		time.Sleep(40 * 24 * time.Hour)
+		testenv.Elapse(40 * 24 * time.Hour)
 		mustVerify(t, tokens, issue(t, tokens), "forty days without the store")
 	})
 }
@@ -371,7 +371,7 @@ func TestAlgChanges(t *testing.T) {
 		if err := tokens.cfg.Keyring.Rotate(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * DefaultKeyPoll)
+		testenv.Elapse(2 * DefaultKeyPoll)
 		raw := issue(t, tokens)
 		if kidOf(t, raw) == kidOf(t, old) || len(raw) < len(old)+200 {
 			t.Error("the new key is no RSA key")

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/rondo-chat/rondo/internal/testenv"
 )
 
 // table is a RevocationSource as a database is: rows appear when they are
@@ -103,11 +105,11 @@ func TestRevoke(t *testing.T) {
 		if toldA.String() != "s1" || toldB.String() != "s1" {
 			t.Errorf("told %v and %v, want once each", toldA, toldB)
 		}
-		time.Sleep(10*time.Minute - time.Second)
+		testenv.Elapse(10*time.Minute - time.Second)
 		if !b.Revoked("s1") {
 			t.Error("forgotten before the last token expired")
 		}
-		time.Sleep(time.Second + clockSkew)
+		testenv.Elapse(time.Second + clockSkew)
 		if b.Revoked("s1") {
 			t.Error("kept for ever")
 		}
@@ -130,8 +132,7 @@ func TestRevokedWithinTwoSeconds(t *testing.T) {
 		for i := range int64(100) {
 			session := fmt.Sprint("s", i)
 			db.commit(Revocation{i + 2, session, time.Now().Add(10 * time.Minute)})
-			time.Sleep(time.Second)
-			synctest.Wait()
+			testenv.Elapse(time.Second)
 			if !r.Revoked(session) {
 				t.Fatalf("%s not after a second", session)
 			}
@@ -153,15 +154,14 @@ func TestRevokedByLateCommit(t *testing.T) {
 			r, _ := newRevocations(t, RevocationsConfig{Source: db})
 			for i := range int64(40) { // others go on all the time
 				db.commit(Revocation{20 + i, fmt.Sprint("o", i), until})
-				time.Sleep(5 * time.Second)
+				testenv.Elapse(5 * time.Second)
 			}
 			missing := int64(60)
 			db.commit(Revocation{missing + 1, "x", until})
-			time.Sleep(late)
+			testenv.Elapse(late)
 			db.commit(Revocation{missing, "late", until})
 			db.commit(Revocation{10, "very late", until})
-			time.Sleep(time.Second)
-			synctest.Wait()
+			testenv.Elapse(time.Second)
 			if !r.Revoked("late") {
 				t.Errorf("%v late: missed", late)
 			}
@@ -178,10 +178,9 @@ func TestRevokedWhileStarting(t *testing.T) {
 		db := &table{}
 		db.commit(Revocation{2, "x", time.Now().Add(time.Hour)})
 		r, _ := newRevocations(t, RevocationsConfig{Source: db})
-		time.Sleep(3 * time.Second)
+		testenv.Elapse(3 * time.Second)
 		db.commit(Revocation{1, "late", time.Now().Add(time.Hour)})
-		time.Sleep(time.Second)
-		synctest.Wait()
+		testenv.Elapse(time.Second)
 		if !r.Revoked("late") {
 			t.Error("missed")
 		}
@@ -195,8 +194,7 @@ func TestManyRevocationsAtOnce(t *testing.T) {
 		for i := range int64(3*revocationPage + 7) {
 			db.commit(Revocation{i + 1, fmt.Sprint("s", i), time.Now().Add(time.Hour)})
 		}
-		time.Sleep(time.Second)
-		synctest.Wait()
+		testenv.Elapse(time.Second)
 		for i := range 3*revocationPage + 7 {
 			if !r.Revoked(fmt.Sprint("s", i)) {
 				t.Fatalf("s%d is missed", i)
@@ -219,13 +217,12 @@ func TestRevocationsDatabaseAway(t *testing.T) {
 		db.fail(false)
 		r, _ = newRevocations(t, RevocationsConfig{Source: db, Publish: func([]byte) error { return errors.New("no bus") }})
 		db.fail(true)
-		time.Sleep(5 * time.Second)
+		testenv.Elapse(5 * time.Second)
 		r.Revoke("own", time.Now().Add(time.Hour))
 		db.commit(Revocation{1, "meanwhile", time.Now().Add(time.Hour)})
-		time.Sleep(time.Minute)
+		testenv.Elapse(time.Minute)
 		db.fail(false)
-		time.Sleep(time.Second)
-		synctest.Wait()
+		testenv.Elapse(time.Second)
 		if !r.Revoked("own") || !r.Revoked("meanwhile") {
 			t.Errorf("own %v, meanwhile %v", r.Revoked("own"), r.Revoked("meanwhile"))
 		}
@@ -247,7 +244,7 @@ func TestReceiveIsHostile(t *testing.T) {
 		}
 		r.Receive([]byte(`{"session":"far","until":9223372036854775807}`))
 		r.Receive([]byte(`{"session":"far2","until":99999999999}`))
-		time.Sleep(maxRevocation + time.Hour)
+		testenv.Elapse(maxRevocation + time.Hour)
 		r.Revoke("now", time.Now().Add(time.Hour))
 		if n := len(r.until); n != 1 {
 			t.Errorf("%d are held", n)

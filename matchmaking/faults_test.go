@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rondo-chat/rondo/internal/testenv"
 	"github.com/rondo-chat/rondo/matchmaking"
 	"github.com/rondo-chat/rondo/matchmaking/queuetest"
 	"github.com/rondo-chat/rondo/protocol"
@@ -112,21 +113,21 @@ func TestSilentOnesAreNotMatched(t *testing.T) {
 		ghost, ann, bo := here.Person("ghost"), there.Person("ann"), here.Person("bo")
 		ghost.MustFind(profile{})
 		ghost.Silence(true)
-		time.Sleep(time.Second)
+		testenv.Elapse(time.Second)
 		ann.MustFind(profile{})
-		time.Sleep(time.Second)
+		testenv.Elapse(time.Second)
 		alone(t, ann, ghost)
 		bo.MustFind(profile{Languages: []string{"en"}, Strict: true}) // does not fit: is in the way of nobody
-		time.Sleep(1500 * time.Millisecond)
+		testenv.Elapse(1500 * time.Millisecond)
 		// The ghost is gone from the queue, ann is back in her place and was given bo, who fits at once.
 		met(t, ann, bo)
-		time.Sleep(20 * time.Second)
+		testenv.Elapse(20 * time.Second)
 		alone(t, ghost)
 		if n := ghost.Probes(); n < 3 || n > 6 {
 			t.Errorf("asked %d times in 20 s", n)
 		}
 		ghost.Silence(false)
-		time.Sleep(6 * time.Second)
+		testenv.Elapse(6 * time.Second)
 		cy := there.Person("cy")
 		cy.MustFind(profile{})
 		met(t, cy, ghost)
@@ -140,13 +141,13 @@ func TestWhoWidensIsAskedForLife(t *testing.T) {
 	everywhere(t, func(t *testing.T, _ *queuetest.Town, here, there *queuetest.Node) {
 		ghost, bo := here.Person("ghost"), there.Person("bo")
 		ghost.MustFind(profile{Tags: []string{"a"}, Languages: []string{"en"}})
-		time.Sleep(time.Second)
+		testenv.Elapse(time.Second)
 		ghost.Silence(true)
 		bo.MustFind(profile{Tags: []string{"b"}, Languages: []string{"en"}})
-		time.Sleep(30 * time.Second)
+		testenv.Elapse(30 * time.Second)
 		alone(t, ghost, bo)
 		ghost.Silence(false)
-		time.Sleep(10 * time.Second)
+		testenv.Elapse(10 * time.Second)
 		met(t, ghost, bo)
 	})
 }
@@ -165,7 +166,7 @@ func TestManyGhosts(t *testing.T) {
 		real.MustFind(profile{Languages: []string{"en"}, Strict: true})
 		ann := w.Nodes[0].Person("ann")
 		ann.MustFind(profile{})
-		time.Sleep(11 * time.Second)
+		testenv.Elapse(11 * time.Second)
 		met(t, ann, real)
 		waited(t, ann, 10*time.Second)
 	})
@@ -182,7 +183,7 @@ func TestCancel(t *testing.T) {
 			t.Error("cancel")
 		}
 		bo.MustFind(profile{})
-		time.Sleep(time.Minute)
+		testenv.Elapse(time.Minute)
 		alone(t, ann, bo)
 		if _, ok := here.Status(ann.Session); ok {
 			t.Error("still searching")
@@ -203,9 +204,9 @@ func TestCancelWhileProposed(t *testing.T) {
 				ann, bo, cy := here.Person("ann"), there.Person("bo"), here.Person("cy")
 				ann.MustFind(profile{})
 				ann.Silence(true) // the probe takes its time
-				time.Sleep(5 * time.Second)
+				testenv.Elapse(5 * time.Second)
 				bo.MustFind(profile{})
-				time.Sleep(time.Second)
+				testenv.Elapse(time.Second)
 				stays := bo
 				if who == "the one who searched" {
 					if !bo.Cancel() {
@@ -216,11 +217,11 @@ func TestCancelWhileProposed(t *testing.T) {
 				} else if !ann.Cancel() {
 					t.Error("not cancelled")
 				}
-				time.Sleep(100 * time.Millisecond)
+				testenv.Elapse(100 * time.Millisecond)
 				cy.MustFind(profile{})
-				time.Sleep(10 * time.Second)
+				testenv.Elapse(10 * time.Second)
 				if who == "the one who searched" { // the probe still runs out, and finds nobody left to match
-					time.Sleep(time.Second)
+					testenv.Elapse(time.Second)
 				}
 				met(t, cy, stays)
 			})
@@ -232,12 +233,12 @@ func TestForgetAndSuspend(t *testing.T) {
 	everywhere(t, func(t *testing.T, _ *queuetest.Town, here, there *queuetest.Node) {
 		ann, bo, cy := here.Person("ann"), there.Person("bo"), here.Person("cy")
 		ann.MustFind(profile{Tags: []string{"a"}, Languages: []string{"en"}})
-		time.Sleep(2 * time.Second)
+		testenv.Elapse(2 * time.Second)
 		here.Suspend(ann.Session)
 		here.Suspend(ann.Session)
-		time.Sleep(2 * time.Second)
+		testenv.Elapse(2 * time.Second)
 		bo.MustFind(profile{})
-		time.Sleep(2 * time.Second)
+		testenv.Elapse(2 * time.Second)
 		alone(t, ann, bo)
 		if w, ok := here.Status(ann.Session); !ok || w.WaitedMS != 6000 {
 			t.Errorf("%+v, %v", w, ok)
@@ -248,7 +249,7 @@ func TestForgetAndSuspend(t *testing.T) {
 		there.Forget(bo.Session)
 		here.Resume(t.Context(), ann.Session)
 		here.Resume(t.Context(), ann.Session)
-		time.Sleep(time.Second)
+		testenv.Elapse(time.Second)
 		alone(t, ann)
 		cy.MustFind(profile{Tags: []string{"c"}, Languages: []string{"en"}}) // ann has widened meanwhile
 		met(t, cy, ann)
@@ -263,10 +264,10 @@ func TestSuspendKeepsThePlace(t *testing.T) {
 	everywhere(t, func(t *testing.T, _ *queuetest.Town, here, there *queuetest.Node) {
 		ann, bo := here.Person("ann"), there.Person("bo")
 		ann.MustFind(profile{Languages: []string{"aa"}, Strict: true})
-		time.Sleep(time.Second)
+		testenv.Elapse(time.Second)
 		bo.MustFind(profile{Languages: []string{"bb"}, Strict: true})
 		here.Suspend(ann.Session)
-		time.Sleep(time.Second)
+		testenv.Elapse(time.Second)
 		here.Resume(t.Context(), ann.Session)
 		synctest.Wait()
 		cy := here.Person("cy")
@@ -283,13 +284,13 @@ func TestSuspendWhileProposed(t *testing.T) {
 			ann.MustFind(profile{})
 			ann.Silence(true)
 			bo.MustFind(profile{})
-			time.Sleep(500 * time.Millisecond)
+			testenv.Elapse(500 * time.Millisecond)
 			both[side].Node.Suspend(both[side].Session)
 			ann.Silence(false)
-			time.Sleep(10 * time.Second)
+			testenv.Elapse(10 * time.Second)
 			alone(t, ann, bo)
 			both[side].Node.Resume(t.Context(), both[side].Session)
-			time.Sleep(5 * time.Second)
+			testenv.Elapse(5 * time.Second)
 			met(t, ann, bo)
 			waited(t, bo, 10*time.Second)
 		})
@@ -306,7 +307,7 @@ func TestLostMessages(t *testing.T) {
 			ann, bo := w.Nodes[0].Person("ann"), w.Nodes[1].Person("bo")
 			ann.MustFind(profile{})
 			bo.MustFind(profile{})
-			time.Sleep(15 * time.Second)
+			testenv.Elapse(15 * time.Second)
 			met(t, ann, bo)
 			w.Whole()
 		})
@@ -322,9 +323,9 @@ func TestNoMessagesAtAll(t *testing.T) {
 		ann, bo := w.Nodes[0].Person("ann"), w.Nodes[1].Person("bo")
 		ann.MustFind(profile{})
 		bo.MustFind(profile{})
-		time.Sleep(30 * time.Second)
+		testenv.Elapse(30 * time.Second)
 		w.Lose(nil)
-		time.Sleep(10 * time.Second)
+		testenv.Elapse(10 * time.Second)
 		met(t, ann, bo)
 	})
 }
@@ -336,11 +337,11 @@ func TestNodeDies(t *testing.T) {
 		w, before, _ := faultyTown(t, 2)
 		ghost, ann, bo := w.Nodes[1].Person("ghost"), w.Nodes[0].Person("ann"), w.Nodes[0].Person("bo")
 		ghost.MustFind(profile{})
-		time.Sleep(time.Second)
+		testenv.Elapse(time.Second)
 		before[1].set("all", true)
 		w.Cut(w.Nodes[1])
 		ann.MustFind(profile{}) // is given the ghost
-		time.Sleep(8 * time.Second)
+		testenv.Elapse(8 * time.Second)
 		alone(t, ann)
 		bo.MustFind(profile{})
 		met(t, bo, ann)
@@ -360,14 +361,14 @@ func TestQueueOutage(t *testing.T) {
 		ann, bo, cy := w.Nodes[0].Person("ann"), w.Nodes[1].Person("bo"), w.Nodes[1].Person("cy")
 		ann.MustFind(profile{Tags: []string{"a"}, Languages: []string{"en"}})
 		bo.MustFind(profile{Tags: []string{"b"}, Languages: []string{"en"}})
-		time.Sleep(time.Second)
+		testenv.Elapse(time.Second)
 		before[0].set("all", true)
 		before[1].set("all", true)
 		_, err := cy.Find(profile{})
 		if e, ok := err.(*protocol.Error); !ok || e.Code != protocol.CodeUnavailable || e.Retry <= 0 {
 			t.Errorf("%v", err)
 		}
-		time.Sleep(20 * time.Second)
+		testenv.Elapse(20 * time.Second)
 		alone(t, ann, bo)
 		if len(ann.Stopped())+len(bo.Stopped()) > 0 {
 			t.Error("searches were stopped")
@@ -377,10 +378,10 @@ func TestQueueOutage(t *testing.T) {
 		}
 		before[0].set("all", false)
 		before[1].set("all", false)
-		time.Sleep(5 * time.Second)
+		testenv.Elapse(5 * time.Second)
 		met(t, ann, bo)
 		cy.MustFind(profile{})
-		time.Sleep(time.Minute)
+		testenv.Elapse(time.Minute)
 		alone(t, cy)
 	})
 }
@@ -392,11 +393,11 @@ func TestQueueForgets(t *testing.T) {
 		w := queuetest.NewTown(t, 2, matchmaking.Config{Queue: forgetful, Relations: matchmaking.NewMemoryRelations()}, nil)
 		ann, bo := w.Nodes[0].Person("ann"), w.Nodes[1].Person("bo")
 		ann.MustFind(profile{Languages: []string{"aa"}, Strict: true})
-		time.Sleep(time.Second)
+		testenv.Elapse(time.Second)
 		bo.MustFind(profile{Languages: []string{"bb"}, Strict: true})
-		time.Sleep(10 * time.Second)
+		testenv.Elapse(10 * time.Second)
 		forgetful.swap(matchmaking.NewMemoryQueue())
-		time.Sleep(5 * time.Second)
+		testenv.Elapse(5 * time.Second)
 		cy := w.Nodes[1].Person("cy")
 		cy.MustFind(profile{})
 		met(t, cy, ann)
@@ -471,7 +472,7 @@ func TestTicketBroughtBack(t *testing.T) {
 			t.Fatalf("%+v, %v", r, err)
 		}
 		cy.MustFind(profile{})
-		time.Sleep(time.Second)
+		testenv.Elapse(time.Second)
 		alone(t, cy)
 		if n := len(ann.Found()); n != 1 {
 			t.Errorf("ann has %d matches", n)
@@ -522,9 +523,9 @@ func TestLostAnswers(t *testing.T) {
 					}
 					people[node].MustFind(profile{Tags: []string{"b"}, Languages: []string{"en"}})
 					after[node].set(call, true)
-					time.Sleep(7 * time.Second) // both widen at 5 s
+					testenv.Elapse(7 * time.Second) // both widen at 5 s
 					after[node].set(call, false)
-					time.Sleep(15 * time.Second)
+					testenv.Elapse(15 * time.Second)
 					met(t, ann, bo)
 					w.Whole()
 				})
@@ -547,7 +548,7 @@ func TestFailedFindLeavesNothing(t *testing.T) {
 		if w := bo.MustFind(profile{}); w.Waiting != 1 {
 			t.Errorf("%+v", w)
 		}
-		time.Sleep(time.Minute)
+		testenv.Elapse(time.Minute)
 		alone(t, ann, bo)
 	})
 }
@@ -564,11 +565,10 @@ func TestOpenFails(t *testing.T) {
 				ann, bo := here.Person("ann"), there.Person("bo")
 				ann.MustFind(profile{})
 				bo.MustFind(profile{})
-				time.Sleep(c.outage)
+				testenv.Elapse(c.outage)
 				alone(t, ann, bo)
 				broken.set("all", false)
-				time.Sleep(5 * time.Second)
-				synctest.Wait()
+				testenv.Elapse(5 * time.Second)
 				if c.meet {
 					met(t, ann, bo)
 					return
@@ -631,7 +631,7 @@ func TestCloseTakesTicketsOut(t *testing.T) {
 		if w := bo.MustFind(profile{}); w.Waiting != 1 {
 			t.Errorf("%+v", w)
 		}
-		time.Sleep(time.Minute)
+		testenv.Elapse(time.Minute)
 		alone(t, ann, bo)
 	})
 }
@@ -645,12 +645,12 @@ func TestCloseWhileProposed(t *testing.T) {
 			ann.MustFind(profile{})
 			ann.Silence(true)
 			bo.MustFind(profile{})
-			time.Sleep(time.Second)
+			testenv.Elapse(time.Second)
 			ann.Silence(false)
 			if err := w.Nodes[side].Close(t.Context()); err != nil {
 				t.Error(err)
 			}
-			time.Sleep(10 * time.Second)
+			testenv.Elapse(10 * time.Second)
 			alone(t, ann, bo)
 			cy.MustFind(profile{})
 			met(t, cy, []*queuetest.Person{bo, ann}[side])
@@ -663,7 +663,7 @@ func TestPushes(t *testing.T) {
 		ann := here.Person("ann")
 		start := time.Now()
 		ann.MustFind(profile{Tags: []string{"a"}, Languages: []string{"en"}, Strict: false})
-		time.Sleep(20 * time.Second)
+		testenv.Elapse(20 * time.Second)
 		told := ann.Waiting()
 		if len(told) != 2 || told[0].Reach != protocol.ReachLanguage || told[1].Reach != protocol.ReachAnyone || told[1].Next != nil ||
 			told[0].At.Sub(start) != 5*time.Second || told[1].At.Sub(start) != 15*time.Second || told[0].WaitedMS != 5000 {
@@ -674,9 +674,9 @@ func TestPushes(t *testing.T) {
 			p.MustFind(profile{Languages: []string{fmt.Sprint("l", i)}, Strict: true})
 			p.Cancel()
 			p.MustFind(profile{Tags: []string{fmt.Sprint("t", i)}, Strict: true})
-			time.Sleep(200 * time.Millisecond)
+			testenv.Elapse(200 * time.Millisecond)
 		}
-		time.Sleep(5 * time.Second)
+		testenv.Elapse(5 * time.Second)
 		told = ann.Waiting()
 		for i := 1; i < len(told); i++ {
 			if told[i].At.Sub(told[i-1].At) < time.Second {
@@ -693,7 +693,7 @@ func TestEstimate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := town(t, 2, nil)
 		stats := func() protocol.PoolStats {
-			time.Sleep(2 * time.Second)
+			testenv.Elapse(2 * time.Second)
 			return w.Nodes[1].Stats(t.Context())[0]
 		}
 		for i := range 5 {
@@ -702,7 +702,7 @@ func TestEstimate(t *testing.T) {
 			}
 			a, b := w.Nodes[0].Person(fmt.Sprint("a", i)), w.Nodes[1].Person(fmt.Sprint("b", i))
 			a.MustFind(profile{})
-			time.Sleep(time.Duration(i+1) * time.Second)
+			testenv.Elapse(time.Duration(i+1) * time.Second)
 			b.MustFind(profile{})
 			met(t, a, b)
 		}
@@ -716,7 +716,7 @@ func TestEstimate(t *testing.T) {
 		if s := stats(); s.Waiting != 1 {
 			t.Errorf("%+v", s)
 		}
-		time.Sleep(matchmaking.WaitsWindow)
+		testenv.Elapse(matchmaking.WaitsWindow)
 		if s := stats(); s.EstimateMS != nil {
 			t.Errorf("%+v", *s.EstimateMS)
 		}

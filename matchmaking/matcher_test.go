@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rondo-chat/rondo/internal/testenv"
 	"github.com/rondo-chat/rondo/matchmaking"
 	"github.com/rondo-chat/rondo/matchmaking/queuetest"
 	"github.com/rondo-chat/rondo/protocol"
@@ -59,7 +60,7 @@ func TestTwoStrangersMeet(t *testing.T) {
 		if w.Pool != "video" || w.Reach != protocol.ReachTags || w.Next == nil || w.Next.AfterMS != 5000 || w.Next.Reach != protocol.ReachLanguage || w.Waiting != 1 || w.EstimateMS != nil {
 			t.Errorf("%+v", w)
 		}
-		time.Sleep(4 * time.Second)
+		testenv.Elapse(4 * time.Second)
 		bo.MustFind(profile{Tags: []string{"tea", "go"}, Languages: []string{"en"}, Relay: true})
 		f := met(t, bo, ann)
 		if f.You != 1 || f.Match.Pool != "video" || !f.Match.Relay || f.Match.Shared.Language != "en" || !slices.Equal(f.Match.Shared.Tags, []string{"go", "tea"}) {
@@ -127,7 +128,7 @@ func TestWidening(t *testing.T) {
 				start := time.Now()
 				a.MustFind(c.a)
 				b.MustFind(c.b)
-				time.Sleep(time.Minute)
+				testenv.Elapse(time.Minute)
 				if c.at < 0 {
 					alone(t, a, b)
 					return
@@ -145,7 +146,7 @@ func TestWidenedTakesAndIsTaken(t *testing.T) {
 	everywhere(t, func(t *testing.T, _ *queuetest.Town, here, there *queuetest.Node) {
 		a, b := here.Person("a"), there.Person("b")
 		a.MustFind(profile{Tags: []string{"rare"}, Languages: []string{"en"}})
-		time.Sleep(16 * time.Second)
+		testenv.Elapse(16 * time.Second)
 		if w, _ := here.Status(a.Session); w.Reach != protocol.ReachAnyone || w.Next != nil || w.WaitedMS != 16000 {
 			t.Errorf("%+v", w)
 		}
@@ -175,7 +176,7 @@ func TestTraits(t *testing.T) {
 			a, b := w.Nodes[0].Person("a"), w.Nodes[0].Person("b")
 			a.MustFind(c.a)
 			b.MustFind(c.b)
-			time.Sleep(time.Minute) // a wish for traits never widens
+			testenv.Elapse(time.Minute) // a wish for traits never widens
 			if got := a.Partner() != ""; got != c.fit {
 				t.Errorf("%+v and %+v: %v, want %v", c.a, c.b, got, c.fit)
 			}
@@ -188,7 +189,7 @@ func TestNeverWithOneself(t *testing.T) {
 		tab1, tab2 := here.Tab("tab1", "ann"), there.Tab("tab2", "ann")
 		tab1.MustFind(profile{})
 		tab2.MustFind(profile{})
-		time.Sleep(time.Minute)
+		testenv.Elapse(time.Minute)
 		alone(t, tab1, tab2)
 		bo := there.Person("bo")
 		bo.MustFind(profile{})
@@ -204,13 +205,13 @@ func TestNeverBlocked(t *testing.T) {
 		}
 		ann.MustFind(profile{})
 		bo.MustFind(profile{})
-		time.Sleep(time.Minute)
+		testenv.Elapse(time.Minute)
 		alone(t, ann, bo)
 		ann.Cancel()
 		bo.Cancel()
 		bo.MustFind(profile{})
 		ann.MustFind(profile{})
-		time.Sleep(time.Minute)
+		testenv.Elapse(time.Minute)
 		alone(t, ann, bo)
 		cy := here.Person("cy")
 		cy.MustFind(profile{})
@@ -244,7 +245,7 @@ func TestBlockIsCheckedAgain(t *testing.T) {
 		_ = relations.Block(t.Context(), bo.User, ann.User)
 		ann.MustFind(profile{})
 		bo.MustFind(profile{})
-		time.Sleep(time.Minute)
+		testenv.Elapse(time.Minute)
 		alone(t, ann, bo)
 		if left := relations.hides; left < 90 {
 			t.Errorf("asked %d times", 100-left)
@@ -268,22 +269,22 @@ func TestRecentPartnersAreAvoidedForAWhile(t *testing.T) {
 		start := time.Now()
 		bo.MustFind(profile{})
 		ann.MustFind(profile{})
-		time.Sleep(time.Minute)
+		testenv.Elapse(time.Minute)
 		if f := met(t, ann, bo); f.At.Sub(start) != 3*time.Second {
 			t.Errorf("met again after %v", f.At.Sub(start))
 		}
 		here.Parted(ann.User, bo.User)
 		bo.MustFind(profile{})
 		ann.MustFind(profile{})
-		time.Sleep(time.Second)
+		testenv.Elapse(time.Second)
 		cy.MustFind(profile{})
 		met(t, cy, bo) // who began before ann
-		time.Sleep(time.Minute)
+		testenv.Elapse(time.Minute)
 		if n := len(ann.Found()); n != 2 {
 			t.Errorf("%d matches", n)
 		}
 		// Ten minutes later nobody remembers.
-		time.Sleep(matchmaking.RecentTTL)
+		testenv.Elapse(matchmaking.RecentTTL)
 		di := here.Person("di")
 		di.MustFind(profile{})
 		met(t, ann, di)
@@ -319,7 +320,7 @@ func TestOldestFirst(t *testing.T) {
 			p := nodes[i%2].Person(string(rune('a' + i)))
 			p.MustFind(profile{Languages: []string{string(rune('a' + i))}, Strict: true})
 			waiting = append(waiting, p)
-			time.Sleep(time.Second)
+			testenv.Elapse(time.Second)
 		}
 		for i, w := range waiting {
 			p := nodes[i/3].Person("x" + string(rune('a'+i)))
@@ -337,9 +338,9 @@ func TestReturn(t *testing.T) {
 		ann, bo := w.Nodes[0].Person("ann"), w.Nodes[0].Person("bo")
 		wish := profile{Languages: []string{"de"}, Strict: true}
 		ann.MustFind(wish)
-		time.Sleep(time.Second)
+		testenv.Elapse(time.Second)
 		bo.MustFind(profile{Languages: []string{"en"}, Strict: true})
-		time.Sleep(3 * time.Second)
+		testenv.Elapse(3 * time.Second)
 		start, since, ok := w.Nodes[0].Place(ann.Session)
 		if !ok || time.Since(start) != 4*time.Second || since.IsZero() {
 			t.Fatal(start, since, ok)

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rondo-chat/rondo/internal/testenv"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -154,14 +155,14 @@ func TestCrew(t *testing.T) {
 				running++
 				most = max(most, running)
 				mu.Unlock()
-				time.Sleep(time.Second)
+				<-time.After(time.Second)
 				mu.Lock()
 				running--
 				done++
 				mu.Unlock()
 			})
 		}
-		time.Sleep(5500 * time.Millisecond)
+		testenv.Elapse(5500 * time.Millisecond)
 		c.close()
 		c.do(func() { t.Error("done after close") })
 		if most != 3 || done != 18 || running != 0 {

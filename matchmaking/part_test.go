@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rondo-chat/rondo/internal/testenv"
 	"github.com/rondo-chat/rondo/matchmaking"
 	"github.com/rondo-chat/rondo/matchmaking/queuetest"
 )
@@ -22,9 +23,9 @@ func traffic(t *testing.T, w *queuetest.Town, name string, d time.Duration) {
 	for i := range int(d / (200 * time.Millisecond)) {
 		a, b := w.Nodes[i%2].Person(fmt.Sprint(name, "a", i)), w.Nodes[(i/2)%2].Person(fmt.Sprint(name, "b", i))
 		a.MustFind(profile{})
-		time.Sleep(100 * time.Millisecond)
+		testenv.Elapse(100 * time.Millisecond)
 		b.MustFind(profile{})
-		time.Sleep(100 * time.Millisecond)
+		testenv.Elapse(100 * time.Millisecond)
 	}
 }
 
@@ -59,7 +60,7 @@ func TestParts(t *testing.T) {
 		}
 		lone := w.Nodes[0].Person("lone")
 		lone.MustFind(profile{Tags: []string{"lone"}, Strict: true})
-		time.Sleep(time.Minute)
+		testenv.Elapse(time.Minute)
 		if got := spread(w); got[0] != 1 || got[1] != 1 {
 			t.Fatalf("spread over %v in the quiet", got)
 		}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rondo-chat/rondo/auth"
+	"github.com/rondo-chat/rondo/internal/testenv"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -301,10 +302,10 @@ func TestWheel(t *testing.T) {
 		often := set(100*time.Millisecond, 100*time.Millisecond)
 		off := set(time.Second, 0)
 		moved := set(time.Second, 0)
-		time.Sleep(500 * time.Millisecond)
+		testenv.Elapse(500 * time.Millisecond)
 		w.unset(&off.timer)
 		w.set(&moved.timer, 2*time.Second)
-		time.Sleep(10 * time.Minute)
+		testenv.Elapse(10 * time.Minute)
 		w.unset(&often.timer)
 		synctest.Wait()
 		w.close()
@@ -440,43 +441,42 @@ func TestHeartbeat(t *testing.T) {
 			t.Fatal(got)
 		}
 		const ping = `{"t":"ping"}`
-		time.Sleep(24 * time.Second)
+		testenv.Elapse(24 * time.Second)
 		if got := w.got(); got != "" {
 			t.Fatal("too early:", got)
 		}
-		time.Sleep(2 * time.Second)
+		testenv.Elapse(2 * time.Second)
 		if got := w.got(); got != ping {
 			t.Fatalf("after 26 s: %q", got)
 		}
 		w.in <- `{"t":"pong"}`
-		time.Sleep(24 * time.Second)
+		testenv.Elapse(24 * time.Second)
 		w.in <- `{"t":"ack"}` // it talks, but hears nothing: still a ping, for its sake
-		time.Sleep(2 * time.Second)
+		testenv.Elapse(2 * time.Second)
 		if got := w.got(); got != ping {
 			t.Fatalf("to a client that only talks: %q", got)
 		}
 		w.in <- `{"t":"pong"}`
 		s := h.all()[0]
-		time.Sleep(20 * time.Second)
+		testenv.Elapse(20 * time.Second)
 		s.Push(Push{Type: "x"}) // it hears, but says nothing: still a ping
-		time.Sleep(6 * time.Second)
+		testenv.Elapse(6 * time.Second)
 		if got := w.got(); !strings.HasSuffix(got, ping) {
 			t.Fatalf("to a client that only listens: %q", got)
 		}
-		time.Sleep(8 * time.Second) // 34 s of silence
+		testenv.Elapse(8 * time.Second) // 34 s of silence
 		if got := w.got(); got != "" {
 			t.Fatal(got)
 		}
-		time.Sleep(2 * time.Second)
+		testenv.Elapse(2 * time.Second)
 		if got := w.got(); got != "close 4012" {
 			t.Fatal(got)
 		}
-		time.Sleep(29 * time.Second)
+		testenv.Elapse(29 * time.Second)
 		if got := d.all(); got != "opened away" {
 			t.Fatal(got)
 		}
-		time.Sleep(4 * time.Second)
-		synctest.Wait()
+		testenv.Elapse(4 * time.Second)
 		if got := d.all(); got != "opened away closed(lost)" {
 			t.Fatal(got)
 		}
@@ -489,11 +489,11 @@ func TestHeartbeat(t *testing.T) {
 func TestHelloTimeoutIsFiveSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, w := virtual(t, &diary{}, nil)
-		time.Sleep(4900 * time.Millisecond)
+		testenv.Elapse(4900 * time.Millisecond)
 		if got := w.got(); got != "" {
 			t.Fatal(got)
 		}
-		time.Sleep(700 * time.Millisecond)
+		testenv.Elapse(700 * time.Millisecond)
 		if got := w.got(); got != "close 4502" {
 			t.Fatal(got)
 		}
@@ -509,7 +509,7 @@ func TestHandlersDoNotOverlap(t *testing.T) {
 		h, w := virtual(t, &d, func(c *Config) {
 			c.Handlers = map[protocol.Type]Handler{"slow": {Serve: func(context.Context, *Session, *protocol.Message) (any, error) {
 				d.note("begin")
-				time.Sleep(5 * time.Second)
+				testenv.Elapse(5 * time.Second)
 				d.note("end")
 				return nil, nil
 			}}}
@@ -520,13 +520,13 @@ func TestHandlersDoNotOverlap(t *testing.T) {
 		w.in <- `{"t":"slow","id":2}`
 		synctest.Wait()
 		w.close() // the socket is lost while it runs
-		time.Sleep(time.Second)
+		testenv.Elapse(time.Second)
 		v := connect(t, h)
 		v.in <- `{"t":"resume","id":1,"d":{"token":"` + welcome.Resume.Token + `"}}`
 		if got := v.got(); got != "" {
 			t.Fatal(got)
 		}
-		time.Sleep(5 * time.Second)
+		testenv.Elapse(5 * time.Second)
 		if got := v.got(); !strings.Contains(got, `"resumed"`) {
 			t.Fatal(got)
 		}
@@ -547,7 +547,7 @@ func TestResumeWaitsNotForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, w := virtual(t, &diary{}, func(c *Config) {
 			c.Handlers = map[protocol.Type]Handler{"stuck": {Serve: func(context.Context, *Session, *protocol.Message) (any, error) {
-				time.Sleep(15 * time.Second)
+				testenv.Elapse(15 * time.Second)
 				return nil, nil
 			}}}
 		})
@@ -559,12 +559,12 @@ func TestResumeWaitsNotForEver(t *testing.T) {
 		v := connect(t, h)
 		resume := `{"t":"resume","id":1,"d":{"token":"` + welcome.Resume.Token + `"}}`
 		v.in <- resume
-		time.Sleep(11 * time.Second)
+		testenv.Elapse(11 * time.Second)
 		if got := v.got(); !strings.Contains(got, `"unavailable"`) {
 			t.Fatal(got)
 		}
 		v.in <- resume
-		time.Sleep(5 * time.Second)
+		testenv.Elapse(5 * time.Second)
 		if got := v.got(); !strings.Contains(got, `"resumed"`) {
 			t.Fatal(got)
 		}
@@ -592,7 +592,7 @@ func TestEverythingAtOnce(t *testing.T) {
 			c.Limits.Grace = 2 * time.Second
 			c.Handlers = map[protocol.Type]Handler{"x": {Serve: func(ctx context.Context, s *Session, m *protocol.Message) (any, error) {
 				s.Push(Push{Type: "y"})
-				time.Sleep(rand.N(50 * time.Millisecond))
+				testenv.Elapse(rand.N(50 * time.Millisecond))
 				return nil, nil
 			}}}
 		})
@@ -603,7 +603,7 @@ func TestEverythingAtOnce(t *testing.T) {
 		}
 		wg.Go(func() {
 			for range 300 {
-				time.Sleep(30 * time.Millisecond)
+				testenv.Elapse(30 * time.Millisecond)
 				for _, s := range h.all() {
 					s.Push(Push{Type: "x", Class: Class(rand.N(3)), Room: "r", Key: "k"})
 					if rand.N(200) == 0 {
@@ -723,15 +723,14 @@ func TestWheelLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const tick = 10 * time.Millisecond
 		w := newWheel(tick)
-		s := &stall{wait: func() { time.Sleep(50 * tick) }}
+		s := &stall{wait: func() { testenv.Elapse(50 * tick) }}
 		s.timer.owner = s
 		w.set(&s.timer, tick)
-		time.Sleep(40 * tick)
+		testenv.Elapse(40 * tick)
 		a := &alarm{start: time.Now()}
 		a.timer.owner = a
 		w.set(&a.timer, 20*tick)
-		time.Sleep(time.Minute)
-		synctest.Wait()
+		testenv.Elapse(time.Minute)
 		w.close()
 		if len(a.fired) != 1 || a.fired[0] < 20*tick {
 			t.Errorf("after %v: %v", 20*tick, a.fired)
@@ -749,7 +748,7 @@ func TestHeavy(t *testing.T) {
 				if k.weigh(bytes) {
 					n++
 				}
-				time.Sleep(every)
+				testenv.Elapse(every)
 			}
 		})
 		return n

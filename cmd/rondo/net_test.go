@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rondo-chat/rondo/internal/testenv"
 	"github.com/rondo-chat/rondo/internal/turnstile"
 )
 
@@ -60,7 +61,7 @@ func TestSlowRequests(t *testing.T) {
 					t.Fatal(err)
 				}
 				if tc.deaf {
-					time.Sleep(tc.within)
+					testenv.Elapse(tc.within)
 					if err := ours.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
 						t.Log(err) // closed
 					}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/rondo-chat/rondo/internal/testenv"
 )
 
 // fake is a mail server in the bubble of a test.
@@ -151,18 +153,12 @@ func (l *lab) left(t *testing.T) Backlog {
 	return b
 }
 
-// after lets d pass and everything come to rest.
-func after(d time.Duration) {
-	time.Sleep(d)
-	synctest.Wait()
-}
-
 func TestWakeSendsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
 		w := l.one(t)
 		defer w.Close()
-		after(time.Second)
+		testenv.Elapse(time.Second)
 		r := l.put(t, verification("ana@example.org"))
 		w.Wake()
 		synctest.Wait()
@@ -181,9 +177,9 @@ func TestPollFindsMailOfOtherNodes(t *testing.T) {
 		l := newLab(t)
 		w := l.one(t)
 		defer w.Close()
-		after(time.Second)
+		testenv.Elapse(time.Second)
 		l.put(t, verification("ana@example.org"))
-		after(2 * time.Second)
+		testenv.Elapse(2 * time.Second)
 		if n, _ := l.server.count(); n != 1 {
 			t.Fatalf("%d mails after a poll", n)
 		}
@@ -204,7 +200,7 @@ func TestTwoNodesSendOnce(t *testing.T) {
 			a.Wake()
 			b.Wake()
 		}
-		after(mails * 700 * time.Millisecond / 8 * 2)
+		testenv.Elapse(mails * 700 * time.Millisecond / 8 * 2)
 		seen := map[string]int{}
 		for _, m := range l.server.got() {
 			seen[m.ID]++
@@ -233,12 +229,12 @@ func TestOutage(t *testing.T) {
 		}
 		l.put(t, verification("late@example.org")) // 10 minutes
 		w.Wake()
-		after(time.Hour)
+		testenv.Elapse(time.Hour)
 		if n, tries := l.server.count(); n != 0 || tries > 60*60/22+10 {
 			t.Errorf("%d mails, %d tries within an hour", n, tries)
 		}
 		l.server.answer(nil)
-		after(32 * time.Second)
+		testenv.Elapse(32 * time.Second)
 		if n, _ := l.server.count(); n != 30 {
 			t.Errorf("%d of 30 mails 32 s after the server is back", n)
 		}
@@ -272,7 +268,7 @@ func TestDeferred(t *testing.T) {
 		if n, _ := l.server.count(); n != 1 {
 			t.Fatalf("%d mails at once", n)
 		}
-		after(9 * time.Minute)
+		testenv.Elapse(9 * time.Minute)
 		n, tries := l.server.count()
 		if n != 2 {
 			t.Fatalf("%d mails after 9 minutes, %d tries", n, tries)
@@ -290,7 +286,7 @@ func TestRefusedIsADeadLetter(t *testing.T) {
 		w := l.one(t)
 		l.put(t, verification("nobody@example.org"))
 		w.Wake()
-		after(time.Hour)
+		testenv.Elapse(time.Hour)
 		if _, tries := l.server.count(); tries != 1 {
 			t.Errorf("%d tries", tries)
 		}
@@ -302,7 +298,7 @@ func TestRefusedIsADeadLetter(t *testing.T) {
 				t.Error("the text stayed in the dead letter")
 			}
 		}
-		after(7 * 24 * time.Hour)
+		testenv.Elapse(7 * 24 * time.Hour)
 		if b := l.left(t); b.Dead != 0 {
 			t.Errorf("after 7 days: %+v", b)
 		}
@@ -319,13 +315,13 @@ func TestSlowServer(t *testing.T) {
 		w := l.one(t)
 		l.put(t, notice("a@example.org"))
 		w.Wake()
-		after(29 * time.Second)
+		testenv.Elapse(29 * time.Second)
 		if _, tries := l.server.count(); tries != 1 {
 			t.Errorf("%d tries", tries)
 		}
-		after(2 * time.Second)
+		testenv.Elapse(2 * time.Second)
 		l.server.slow(0)
-		after(time.Minute)
+		testenv.Elapse(time.Minute)
 		if n, _ := l.server.count(); n != 1 {
 			t.Errorf("%d mails after the server is fast again", n)
 		}
@@ -340,7 +336,7 @@ func TestCloseHandsOver(t *testing.T) {
 		l.server.slow(20 * time.Second)
 		a := l.node(t, Config{})
 		l.put(t, notice("a@example.org"))
-		after(3 * time.Second)
+		testenv.Elapse(3 * time.Second)
 		start := time.Now()
 		a.Close()
 		if d := time.Since(start); d > 2*closing {
@@ -349,7 +345,7 @@ func TestCloseHandsOver(t *testing.T) {
 		l.server.slow(0)
 		b := l.node(t, Config{})
 		defer b.Close()
-		after(3 * time.Second)
+		testenv.Elapse(3 * time.Second)
 		if n, _ := l.server.count(); n != 1 {
 			t.Errorf("%d mails", n)
 		}
@@ -364,7 +360,7 @@ func TestCloseFinishes(t *testing.T) {
 		w := l.node(t, Config{})
 		l.put(t, notice("a@example.org"))
 		w.Wake()
-		after(time.Second)
+		testenv.Elapse(time.Second)
 		w.Close()
 		if n, _ := l.server.count(); n != 1 || l.left(t).Waiting != 0 {
 			t.Errorf("%d mails, %+v", n, l.left(t))
@@ -382,11 +378,11 @@ func TestDeadNodesMailIsTakenOver(t *testing.T) {
 		}
 		w := l.node(t, Config{})
 		defer w.Close()
-		after(59 * time.Second)
+		testenv.Elapse(59 * time.Second)
 		if n, _ := l.server.count(); n != 0 {
 			t.Fatal("sent during another's lease")
 		}
-		after(4 * time.Second)
+		testenv.Elapse(4 * time.Second)
 		if n, _ := l.server.count(); n != 1 {
 			t.Fatalf("%d mails after the lease", n)
 		}
@@ -419,7 +415,7 @@ func TestNoteIsRepeated(t *testing.T) {
 		w := l.node(t, Config{Store: &brokenStore{Store: l.store, fails: 6}})
 		defer w.Close()
 		l.put(t, notice("a@example.org"))
-		after(5 * time.Minute)
+		testenv.Elapse(5 * time.Minute)
 		if n, _ := l.server.count(); n != 1 || l.left(t).Waiting != 0 {
 			t.Errorf("%d mails, %+v", n, l.left(t))
 		}
@@ -434,7 +430,7 @@ func TestDecoy(t *testing.T) {
 		m := verification("nobody@example.org")
 		m.Decoy = true
 		l.put(t, m)
-		after(time.Minute)
+		testenv.Elapse(time.Minute)
 		if _, tries := l.server.count(); tries != 0 || l.left(t) != (Backlog{}) {
 			t.Errorf("%d tries, %+v", tries, l.left(t))
 		}
@@ -457,7 +453,7 @@ func TestOtherSecret(t *testing.T) {
 		}
 		w := l.node(t, Config{})
 		defer w.Close()
-		after(time.Minute)
+		testenv.Elapse(time.Minute)
 		if _, tries := l.server.count(); tries != 0 || l.left(t).Dead != 1 {
 			t.Errorf("%d tries, %+v", tries, l.left(t))
 		}
@@ -481,7 +477,7 @@ func TestMetrics(t *testing.T) {
 		for _, to := range []string{"secret-a@example.org", "secret-bad@example.org", "secret-grey@example.org"} {
 			l.put(t, verification(to))
 		}
-		after(20 * time.Second) // the backlog is measured every 15
+		testenv.Elapse(20 * time.Second) // the backlog is measured every 15
 		for o, want := range map[outcome]float64{sent: 1, refused: 1, unreachable: 0} {
 			if got := testutil.ToFloat64(w.metrics.outcomes.WithLabelValues("verify", string(o))); got != want {
 				t.Errorf("%s: %v", o, got)

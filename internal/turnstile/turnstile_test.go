@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/rondo-chat/rondo/internal/testenv"
 )
 
 // TestHoldsNothing: who is through may block, and others pass.
@@ -56,7 +58,7 @@ func TestInOrder(t *testing.T) {
 				t.Fatalf("%d passed in %d stretches, want %d", len(got), stretch+1, want)
 			}
 			mu.Unlock()
-			time.Sleep(rest)
+			testenv.Elapse(rest)
 		}
 		for at, i := range got {
 			if max(at-i, i-at) > most+5 { // who are through race to tell
@@ -87,7 +89,7 @@ func TestAlone(t *testing.T) {
 					began := time.Now()
 					tc.pass(ts)
 					waited += time.Since(began)
-					time.Sleep(tc.every)
+					testenv.Elapse(tc.every)
 				}
 				if want := time.Duration(tc.rests) * rest; waited != want {
 					t.Errorf("waited for %v, want %v", waited, want)
