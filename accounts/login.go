@@ -63,13 +63,17 @@ func (a *Accounts) lookUp(ctx context.Context, by Field, key string, d Device) (
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
-		found.user = u
-		device, err := r.DeviceBySecret(u.ID, a.deviceSecret(d))
-		known, err := exists(err)
-		found.known = known && device.Active
+		found, err = a.lookedUp(r, u, d)
 		return err
 	})
 	return found, err
+}
+
+// lookedUp tells whether the user, who may be nobody, knows the device.
+func (a *Accounts) lookedUp(r Reader, u UserRow, d Device) (lookedUp, error) {
+	device, err := r.DeviceBySecret(u.ID, a.deviceSecret(d))
+	known, err := exists(err)
+	return lookedUp{user: u, known: known && device.Active}, err
 }
 
 // limitLogin lets known devices pass whatever others do: neither who shares their

@@ -104,10 +104,7 @@ func (a *Accounts) limitPasskey(ctx context.Context, given passkey.Assertion, d 
 		if err != nil {
 			return err
 		}
-		found.user = u
-		device, err := r.DeviceBySecret(u.ID, a.deviceSecret(d))
-		known, err := exists(err)
-		found.known = known && device.Active
+		found, err = a.lookedUp(r, u, d)
 		return err
 	})
 	if err != nil {

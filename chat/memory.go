@@ -227,17 +227,24 @@ func (s *Memory) Forget(_ context.Context, user protocol.UserID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range s.rooms {
-		of := wrote(t.messages, user)
-		t.messages = slices.DeleteFunc(t.messages, func(m Message) bool {
-			if !of(m) {
-				return false
-			}
+		t.messages = without(t.messages, user, func(m Message) {
 			delete(t.byCID, origin{m.From, m.CID})
 			t.bytes -= m.Weight()
-			return true
 		})
 	}
 	return nil
+}
+
+// without removes the user's messages of a room; gone hears of each.
+func without(room []Message, user protocol.UserID, gone func(Message)) []Message {
+	of := wrote(room, user)
+	return slices.DeleteFunc(room, func(m Message) bool {
+		if !of(m) {
+			return false
+		}
+		gone(m)
+		return true
+	})
 }
 
 // wrote returns whether a message of a room is the user's: of those messages

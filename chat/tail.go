@@ -138,14 +138,9 @@ func (s *tails) forgetUser(user protocol.UserID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range s.rooms {
-		of := wrote(t.messages, user)
-		t.messages = slices.DeleteFunc(t.messages, func(m Message) bool {
-			if !of(m) {
-				return false
-			}
+		t.messages = without(t.messages, user, func(m Message) {
 			t.bytes -= m.Weight()
 			s.bytes -= m.Weight()
-			return true
 		})
 	}
 }

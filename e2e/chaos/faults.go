@@ -86,8 +86,12 @@ func (w *world) between(low, high int) time.Duration {
 
 // killNode: SIGKILL; a new node takes the place.
 func killNode() fault {
+	return kill(func(w *world) int { return w.rng.IntN(len(w.opts)) })
+}
+
+func kill(pick func(*world) int) fault {
 	return fault{"kill -9 of a node", func(ctx context.Context, w *world) history.Fault {
-		i := w.rng.IntN(len(w.opts))
+		i := pick(w)
 		n := w.node(i)
 		w.setNode(i, nil)
 		n.Kill()

@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rondo-chat/rondo/e2e/chaos/history"
 	"github.com/rondo-chat/rondo/e2e/lab"
 )
 
@@ -87,15 +86,7 @@ func TestSoak(t *testing.T) {
 
 // killLast kills the last node only.
 func killLast() fault {
-	return fault{"kill -9 of a node", func(ctx context.Context, w *world) history.Fault {
-		i := len(w.opts) - 1
-		n := w.node(i)
-		w.setNode(i, nil)
-		n.Kill()
-		pause(ctx, w.between(500, 2000))
-		w.setNode(i, lab.Start(w.t, w.opts[i]))
-		return history.Fault{Kills: string(n.Node)}
-	}}
+	return kill(func(w *world) int { return len(w.opts) - 1 })
 }
 
 // watch takes a sample every two seconds until ctx ends.
