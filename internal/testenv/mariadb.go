@@ -61,9 +61,11 @@ func mariaReplicating(t testing.TB, flags ...string) sqlKind {
 const createMaria = "CREATE DATABASE %s CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 
 // mariaTuning makes the server small and its commits safe from a crash of the
-// server, not of the machine.
-func mariaTuning() []string {
+// server, not of the machine. Its temporary files lie with its data: a server
+// that starts removes what it finds in their folder, another server's too.
+func mariaTuning(data string) []string {
 	return []string{
+		"--tmpdir=" + data,
 		"--innodb-log-file-size=8M", "--innodb-buffer-pool-size=24M", "--innodb-flush-log-at-trx-commit=2",
 		"--skip-innodb-doublewrite", "--performance-schema=OFF",
 	}
@@ -79,7 +81,7 @@ func mariaKind(t testing.TB) sqlKind {
 			args := append([]string{
 				"--no-defaults", "--user=root", "--datadir=" + dir, "--port=" + strconv.Itoa(port), "--bind-address=127.0.0.1",
 				"--socket=" + filepath.Join(dir, "sock"), "--max-connections=200", "--skip-log-bin", "--skip-name-resolve",
-			}, mariaTuning()...)
+			}, mariaTuning(dir)...)
 			return exec.Command(server, args...)
 		},
 		client: func(dir string, _ int, script string) *exec.Cmd {
@@ -97,11 +99,11 @@ func mariaTemplate(t testing.TB) string {
 		data := filepath.Join(dir, "data")
 		args := append([]string{
 			"--no-defaults", "--user=root", "--datadir=" + data, "--auth-root-authentication-method=normal", "--skip-test-db",
-		}, mariaTuning()...)
+		}, mariaTuning(dir)...)
 		if out, err := exec.Command(install, args...).CombinedOutput(); err != nil {
 			return fmt.Errorf("mariadb-install-db: %w: %s", err, out)
 		}
-		create := exec.Command(server, append([]string{"--no-defaults", "--user=root", "--datadir=" + data, "--bootstrap"}, mariaTuning()...)...)
+		create := exec.Command(server, append([]string{"--no-defaults", "--user=root", "--datadir=" + data, "--bootstrap"}, mariaTuning(dir)...)...)
 		create.Stdin = stdin(fmt.Sprintf(createMaria, "rondo") + ";\n")
 		if out, err := create.CombinedOutput(); err != nil {
 			return fmt.Errorf("mariadbd --bootstrap: %w: %s", err, out)
