@@ -88,7 +88,7 @@ type Conversation struct {
 	Passcode bool        `json:"passcode"`              // one is asked for
 	Members  int         `json:"members"`               // how many
 	Seq      uint64      `json:"seq"`
-	Rev      uint64      `json:"rev"` // the number of the last change of what stands here, but for Members, Seq and Active
+	Rev      uint64      `json:"rev"`              // the number of the last change of what stands here, but for Members, Seq and Active
 	Oldest   uint64      `json:"oldest,omitempty"` // messages before this one are gone (retention)
 	Created  int64       `json:"created_at"`
 	Active   int64       `json:"active_at"` // of the newest message, else Created
