@@ -224,6 +224,7 @@ type Tx interface {
 	Trim(sinks []string, before int64, limit int) (int, error)
 	PutCursor(sink string, c Cursor) error
 	PutLetter(Letter) error
+	DeleteLetter(sink string, room protocol.RoomID, seq uint64) error
 
 	// Lease gives or renews the lease to the node until the instant, and reports whether the node has it.
 	Lease(name string, node protocol.NodeID, now, until time.Time) (bool, error)
