@@ -135,6 +135,8 @@ type Reader interface {
 	Direct(pair string) (Row, error)
 	// Heads returns the Seq of each that is there.
 	Heads(ids []protocol.RoomID) (map[protocol.RoomID]uint64, error)
+	// Conversations returns those with a greater id, by id; with keep only those that keep messages for a time (Keep over 0).
+	Conversations(after protocol.RoomID, keep bool, limit int) ([]Row, error)
 	// Inbox returns the conversations, not deleted, in which the user is owner, moderator, member or invited, by
 	// Active, newest first, after the position.
 	Inbox(user protocol.UserID, after Position, limit int) ([]Row, error)
@@ -145,6 +147,8 @@ type Reader interface {
 	Members(room protocol.RoomID, roles []protocol.ConvRole, after Position, limit int) ([]Member, error)
 	// Memberships returns all rows of the user.
 	Memberships(user protocol.UserID) ([]Member, error)
+	// IdleGuests returns guests with the role member who joined and wrote (if ever) before the instant, in any order.
+	IdleGuests(before int64, limit int) ([]Member, error)
 
 	Message(room protocol.RoomID, seq uint64) (Message, error)
 	MessageByCID(room protocol.RoomID, author protocol.UserID, cid string) (Message, error)
@@ -186,9 +190,10 @@ type Tx interface {
 	InsertConversation(Row) error
 	// UpdateConversation sets everything of the row but Seq.
 	UpdateConversation(Row) error
-	// RemoveConversation deletes it with everything in it; its outbox stays.
+	// RemoveConversation deletes it with everything in it; its outbox stays, and its files are Orphans.
 	RemoveConversation(id protocol.RoomID) error
 
+	// PutMember never lowers the marks that are there: another transaction may have raised them.
 	PutMember(Member) error
 	// Mark raises the marks of a member, never lowers them, and returns them. ErrNotFound.
 	Mark(room protocol.RoomID, user protocol.UserID, delivered, read uint64) (Member, error)
