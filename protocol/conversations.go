@@ -148,9 +148,12 @@ type ConvFile struct {
 // ConvEvent is one lasting change: its Seq follows the one before by one. Exactly one of
 // Message, Person and Conversation is there, as it is after the change, so that applying
 // events in any order, keeping what has the highest Rev, gives what a fresh read gives.
+// After is there in an event that is told late: it comes after that one, and what was between has
+// changed again since, so that later events hold it.
 type ConvEvent struct {
 	Room         RoomID        `json:"room"`
 	Seq          uint64        `json:"seq"`
+	After        uint64        `json:"after,omitempty"`
 	At           int64         `json:"at"`
 	By           UserID        `json:"by,omitempty"`
 	Message      *ConvMessage  `json:"message,omitempty"`
