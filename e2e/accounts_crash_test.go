@@ -22,6 +22,7 @@ import (
 // registrations and refreshes, on each database. Afterwards nobody is half a user,
 // nobody's session is lost, and who began to register comes in.
 func TestAccountsSurviveKills(t *testing.T) {
+	t.Parallel() // it mostly waits
 	survive := func(t *testing.T, url string) {
 		s := newService(t, url)
 		n := s.node(t)

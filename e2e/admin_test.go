@@ -69,6 +69,7 @@ func (p *person) bearerLogin() said {
 
 // TestAdmin: an installation's life from the command line, while its server runs.
 func TestAdmin(t *testing.T) {
+	t.Parallel() // it mostly waits
 	databases(t, func(t *testing.T, url string) {
 		s := newService(t, url)
 		d := desk{t, []string{"--database", url, "--secret-file", s.opts.Secret}}

@@ -21,6 +21,7 @@ import (
 // TestDeletedIsGone: somebody has met, blocked, been blocked, written, and leaves for
 // good. Neither Redis nor the bytes of the database show who that was.
 func TestDeletedIsGone(t *testing.T) {
+	t.Parallel() // it mostly waits
 	file := filepath.Join(t.TempDir(), "rondo.db")
 	shared := testenv.Redis(t)
 	s := newService(t, "sqlite:"+file)

@@ -13,6 +13,7 @@ import (
 // TestGhosts: who searched and whose network then died is matched with nobody,
 // whether the server could notice (reset) or not (half-open).
 func TestGhosts(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for _, death := range []struct {
 		name string
 		die  func(p *lab.Proxy)
@@ -143,6 +144,7 @@ func TestResume(t *testing.T) {
 
 // TestGraceEnds: who does not come back has left.
 func TestGraceEnds(t *testing.T) {
+	t.Parallel() // it mostly waits
 	services(t, func(t *testing.T, nodes []*lab.Node) {
 		ann, err := nodes[0].DialErr(t.Context(), 1, client.Options{Name: "Ann", NoReconnect: true})
 		if err != nil {

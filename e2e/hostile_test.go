@@ -485,6 +485,7 @@ func TestHostileOrigin(t *testing.T) {
 // TestStaleCandidates: whatever a former partner sends in the moment of parting,
 // none of it reaches the next call.
 func TestStaleCandidates(t *testing.T) {
+	t.Parallel() // it mostly waits
 	services(t, func(t *testing.T, nodes []*lab.Node) {
 		a, _ := nodes[0].RawHello(t, "Ann", lab.RawOptions{From: 1})
 		b, _ := nodes[len(nodes)-1].RawHello(t, "Bo", lab.RawOptions{From: 2})

@@ -181,6 +181,7 @@ func TestNamedRoom(t *testing.T) {
 
 // TestBlock: who blocked never meets the other again, from either side.
 func TestBlock(t *testing.T) {
+	t.Parallel() // it mostly waits
 	services(t, func(t *testing.T, nodes []*lab.Node) {
 		a := nodes[0].Dial(t, 1, client.Options{Name: "Ann"})
 		b := nodes[len(nodes)-1].Dial(t, 2, client.Options{Name: "Bo"})

@@ -21,6 +21,7 @@ import (
 // TestGracefulStop: SIGTERM tells each client when to come back, closes with 4000
 // and ends the process cleanly; meanwhile nobody new gets in.
 func TestGracefulStop(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(sig.String(), func(t *testing.T) {
 			n := lab.Start(t, lab.Options{})

@@ -302,6 +302,7 @@ func TestKilledNode(t *testing.T) {
 // TestDrainedNode: a node is stopped in good order while people talk; nobody
 // loses anything, not even signals.
 func TestDrainedNode(t *testing.T) {
+	t.Parallel() // it mostly waits
 	nodes := lab.Pair(t, testenv.Redis(t).URL)
 	v := newTown(t, nodes)
 	stop := make(chan struct{})

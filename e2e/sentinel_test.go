@@ -19,6 +19,7 @@ const matchAgain = 5 * time.Second
 // and a search. Once there is another one the call's chat goes on, and who waited
 // and who comes are matched, all without a restart.
 func TestSentinelFailover(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for name, fail := range map[string]func(*testenv.Sentinel) *testenv.RedisServer{
 		"killed": (*testenv.Sentinel).KillMaster, "stalled": (*testenv.Sentinel).StallMaster,
 	} {
