@@ -35,6 +35,9 @@ type Row struct {
 	// Purged is the number of the last change that left nothing of what it took away (a person who was
 	// deleted): who has less must read afresh (protocol.ConvSync.Reset).
 	Purged uint64
+	// Terms are what the directory finds it by, of name, post and tags; nil leaves them (UpdateConversation), empty
+	// removes them. Readers do not return them.
+	Terms []string
 }
 
 // Member is a person in a conversation as it is stored: all who ever were, Role tells.
@@ -48,7 +51,7 @@ type Member struct {
 type Message struct {
 	Room protocol.RoomID
 	protocol.ConvMessage
-	Terms []string // what search finds it by; nil leaves them (UpdateMessage), empty removes them
+	Terms []string // what search finds it by; nil leaves them (UpdateMessage), empty removes them; readers do not return them
 }
 
 // Position is a place in a list that is sorted by time and id; the zero Position is before all.
@@ -203,7 +206,7 @@ type Tx interface {
 	// UpdateMessage sets everything of the message with its Room and Seq.
 	UpdateMessage(Message) error
 	// RemoveMessages deletes the messages up to seq that were sent before the instant, with revisions, reactions and terms: at most
-	// limit, oldest first. It returns their files' ids and how many messages it were.
+	// limit, oldest first. It returns their files' ids and how many messages it were. It looks at the oldest limit messages only.
 	RemoveMessages(room protocol.RoomID, upTo uint64, before int64, limit int) (files []string, n int, err error)
 	AddRevision(room protocol.RoomID, seq, rev uint64, r protocol.ConvRevision) error
 	DeleteRevisions(room protocol.RoomID, seq uint64) error
