@@ -1,0 +1,27 @@
+-- +goose Up
+CREATE TABLE chat_conversations (
+  id VARBINARY(128) NOT NULL COMMENT 'text',
+  kind VARCHAR(16) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  name VARCHAR(500) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  about MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  language VARBINARY(64) NOT NULL COMMENT 'text',
+  tags MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  writers VARCHAR(16) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  slow_s BIGINT NOT NULL,
+  keep_s BIGINT NOT NULL,
+  guests BOOLEAN NOT NULL,
+  members BIGINT NOT NULL,
+  seq BIGINT NOT NULL,
+  rev BIGINT NOT NULL,
+  oldest BIGINT NOT NULL,
+  created_at BIGINT NOT NULL,
+  active_at BIGINT NOT NULL,
+  is_deleted BOOLEAN NOT NULL,
+  pair VARBINARY(300) COMMENT 'text',
+  passcode_hash VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  purged BIGINT NOT NULL,
+  PRIMARY KEY (id),
+  UNIQUE INDEX chat_conversations_pair (pair),
+  INDEX chat_conversations_kind_is_deleted_active_at_id (kind, is_deleted, active_at, id),
+  INDEX chat_conversations_keep_s_id (keep_s, id)
+);

@@ -1,0 +1,26 @@
+-- +goose Up
+CREATE TABLE chat_messages (
+  room VARBINARY(128) NOT NULL COMMENT 'text',
+  seq BIGINT NOT NULL,
+  rev BIGINT NOT NULL,
+  author VARBINARY(128) COMMENT 'text',
+  name VARCHAR(500) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  cid VARBINARY(128) NOT NULL COMMENT 'text',
+  body MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  reply_to BIGINT NOT NULL,
+  thread BIGINT NOT NULL,
+  replies BIGINT NOT NULL,
+  mentions MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  files MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  reactions MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  is_pinned BOOLEAN NOT NULL,
+  sent_at BIGINT NOT NULL,
+  edited_at BIGINT NOT NULL,
+  deleted_at BIGINT NOT NULL,
+  PRIMARY KEY (room, seq),
+  UNIQUE INDEX chat_messages_room_author_cid (room, author, cid),
+  INDEX chat_messages_room_rev (room, rev),
+  INDEX chat_messages_author_room_seq (author, room, seq),
+  INDEX chat_messages_room_thread_seq (room, thread, seq),
+  INDEX chat_messages_room_is_pinned_seq (room, is_pinned, seq)
+);

@@ -1,0 +1,10 @@
+-- +goose Up
+CREATE TABLE chat_terms (
+  id BIGINT NOT NULL,
+  room TEXT COLLATE "C" NOT NULL,
+  seq BIGINT NOT NULL,
+  words TEXT NOT NULL,
+  PRIMARY KEY (id)
+);
+CREATE UNIQUE INDEX chat_terms_room_seq ON chat_terms (room, seq);
+CREATE INDEX chat_terms_words ON chat_terms USING GIN (to_tsvector('simple', words));
