@@ -9,7 +9,7 @@ import (
 
 // siblings are the features: none knows another.
 func siblings() []string {
-	return []string{"signaling", "matchmaking", "rooms", "chat", "accounts", "safety", "sfu"}
+	return []string{"signaling", "matchmaking", "rooms", "chat", "accounts", "events", "safety", "sfu"}
 }
 
 // below says which top folders of this module a top folder may import (its own
@@ -78,6 +78,9 @@ func vendors() []vendor {
 		{"github.com/jackc/pgx", sql},
 		{"github.com/go-sql-driver/mysql", sql},
 		{"github.com/pressly/goose", sql},
+		{"github.com/eclipse/paho.golang", []string{"events/mqtt"}},
+		{"github.com/rabbitmq/amqp091-go", []string{"events/amqp"}},
+		{"golang.org/x/oauth2", []string{"events/firebase"}},
 	}
 }
 
