@@ -66,6 +66,8 @@ func vendors() []vendor {
 		{"go.uber.org/goleak", nil},
 		{"github.com/wneessen/go-mail", []string{"internal/mail"}},
 		{"github.com/go-webauthn/webauthn", []string{"internal/passkey"}},
+		{"github.com/minio/minio-go", []string{"*/s3"}},
+		{"golang.org/x/image", []string{"internal/picture"}},
 		{"golang.org/x/text", nil},
 		{"golang.org/x/crypto", nil},
 		{"golang.org/x/time", nil},
