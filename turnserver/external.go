@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+
+	"github.com/rondo-chat/rondo/internal/address"
 )
 
 func randomSecret() Secret {
@@ -43,7 +45,7 @@ func relayAddrs(configured, own []netip.Addr) (addrs []relayAddr, warnings []str
 func detectExternal(own []netip.Addr) (list []netip.Addr) {
 	var v4, v6 netip.Addr
 	for _, a := range own {
-		if !public(a) {
+		if !address.Public(a) {
 			continue
 		}
 		if a.Is4() && !v4.IsValid() {
@@ -101,7 +103,7 @@ func bindFor(external netip.Addr, own []netip.Addr) netip.Addr {
 }
 
 func externalWarning(a netip.Addr, configured bool) string {
-	if public(a) {
+	if address.Public(a) {
 		return ""
 	}
 	how := "was found on this machine"

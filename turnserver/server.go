@@ -18,6 +18,7 @@ import (
 
 	"github.com/pion/turn/v4"
 
+	"github.com/rondo-chat/rondo/internal/address"
 	"github.com/rondo-chat/rondo/internal/ratelimit"
 	"github.com/rondo-chat/rondo/protocol"
 )
@@ -80,7 +81,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	own, err := interfaceAddrs()
+	own, err := address.Own()
 	if err != nil {
 		return nil, fmt.Errorf("turnserver: %w", err)
 	}

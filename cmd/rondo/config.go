@@ -14,6 +14,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/rondo-chat/rondo/internal/address"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -389,22 +390,11 @@ type prefixList []netip.Prefix
 
 func (l *prefixList) String() string { return joinStringers(*l) }
 
-func (l *prefixList) Set(s string) error {
-	*l = nil
+func (l *prefixList) Set(s string) (err error) {
 	var parts stringList
 	_ = parts.Set(s)
-	for _, part := range parts {
-		p, err := netip.ParsePrefix(part)
-		if err != nil {
-			a, addrErr := netip.ParseAddr(part)
-			if addrErr != nil {
-				return fmt.Errorf("%q is not a CIDR such as 10.0.0.0/8", part)
-			}
-			p = netip.PrefixFrom(a, a.BitLen())
-		}
-		*l = append(*l, p.Masked())
-	}
-	return nil
+	*l, err = address.ParsePrefixes(parts)
+	return err
 }
 
 // addrList is a comma-separated flag of IP addresses.

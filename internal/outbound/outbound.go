@@ -27,6 +27,8 @@ import (
 	"net/url"
 	"syscall"
 	"time"
+
+	"github.com/rondo-chat/rondo/internal/address"
 )
 
 // ErrRefused is what dialling a forbidden address, or asking for a forbidden URL, ends with.
@@ -65,14 +67,14 @@ func New(cfg Config) (*Dialer, error) {
 		if !p.IsValid() {
 			return nil, errors.New("outbound: Config.Allow holds an invalid range")
 		}
-		allow = append(allow, unmapPrefix(p))
+		allow = append(allow, address.UnmapPrefix(p))
 	}
 	cfg.Allow = allow
 	setDefault(&cfg.DialTimeout, 5*time.Second)
 	setDefault(&cfg.Timeout, 10*time.Second)
 	setDefault(&cfg.MaxBody, 1<<20)
 	if cfg.own == nil {
-		cfg.own = interfaceAddrs
+		cfg.own = address.Own
 	}
 	d := &Dialer{cfg: cfg}
 	d.dialer = net.Dialer{Timeout: cfg.DialTimeout, Resolver: cfg.Resolver, ControlContext: d.control}

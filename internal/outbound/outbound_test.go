@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/rondo-chat/rondo/internal/address"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -158,14 +160,14 @@ func TestSSRFOwnAddress(t *testing.T) {
 	}
 	d.cfg.own = func() ([]netip.Addr, error) { return nil, errors.New("no answer") }
 	refused(t, "own addresses are not known", d.judge(netip.MustParseAddr("1.1.1.1")))
-	if list, err := interfaceAddrs(); err != nil || !slices.Contains(list, netip.MustParseAddr(inside)) {
+	if list, err := address.Own(); err != nil || !slices.Contains(list, netip.MustParseAddr(inside)) {
 		t.Errorf("own addresses: %v, %v", list, err)
 	}
 }
 
 // TestSSRFAllow: the allowed range, and nothing beside it.
 func TestSSRFAllow(t *testing.T) {
-	list, err := ParsePrefixes([]string{" 10.1.0.0/16", "::ffff:10.2.0.0/112", "fd00:1::/32", "127.0.0.9"})
+	list, err := address.ParsePrefixes([]string{" 10.1.0.0/16", "::ffff:10.2.0.0/112", "fd00:1::/32", "127.0.0.9"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,11 +181,6 @@ func TestSSRFAllow(t *testing.T) {
 	} {
 		if err := d.judge(netip.MustParseAddr(host)); (err == nil) != ok {
 			t.Errorf("%s: %v", host, err)
-		}
-	}
-	for _, bad := range []string{"", "10.0.0.0/33", "example.org", "fe80::1%lo", "10.0.0.1:80"} {
-		if _, err := ParsePrefixes([]string{bad}); err == nil {
-			t.Errorf("%q is a range", bad)
 		}
 	}
 	for _, cfg := range []Config{{Allow: []netip.Prefix{{}}}, {Timeout: -1}, {Redirects: 11}, {MaxBody: -1}, {DialTimeout: -1}} {
