@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/rondo-chat/rondo/protocol"
 )
@@ -39,6 +40,12 @@ type Event struct {
 	Type Type
 	At   int64  // Unix milliseconds
 	Body []byte // the Envelope in JSON: what is sent and signed
+	Late bool   // a replay: newer events came before it
+}
+
+// Fill puts the type and the room of e into a template, for {type} and {room}.
+func Fill(template string, e Event) string {
+	return strings.NewReplacer("{type}", string(e.Type), "{room}", string(e.Room)).Replace(template)
 }
 
 // Envelope is the JSON form of an event.

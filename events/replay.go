@@ -21,6 +21,7 @@ func Replay(ctx context.Context, letters Letters, s Subscription) (int, error) {
 			if err != nil {
 				return taken, fmt.Errorf("%s:%d: %w", l.Row.Room, l.Row.Seq, err)
 			}
+			e.Late = true
 			n, err := s.Sink.Deliver(ctx, []Event{e})
 			if n == 0 {
 				return taken, fmt.Errorf("%s: %w", e.ID, errors.Join(err, ctx.Err()))

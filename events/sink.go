@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/rondo-chat/rondo/protocol"
@@ -82,3 +83,14 @@ func goodName(s string) bool {
 	}
 	return s != "" && len(s) <= 32
 }
+
+// TimeFor reports whether ctx leaves the time d: for drivers that go through a list one by
+// one, after the first.
+func TimeFor(ctx context.Context, d time.Duration) bool {
+	deadline, ok := ctx.Deadline()
+	return ctx.Err() == nil && (!ok || time.Until(deadline) > d)
+}
+
+// Dial opens the connections of drivers that are no HTTP: internal/outbound's DialContext, which decides what
+// may be reached.
+type Dial func(ctx context.Context, network, addr string) (net.Conn, error)
