@@ -11,22 +11,19 @@
 -- ARGV[7]  time to live, ms
 -- returns  nothing
 local page, order, messages = KEYS[1], KEYS[2], KEYS[3]
-local info = redis.pcall('INFO', 'replication')
-local id = type(info) == 'string' and string.match(info, 'master_replid:(%w+)') or '-'
-local meta = redis.call('HMGET', page, 'gen', 'id', 'floor', 'seq', 'whole', 'missing', 'n', 'bytes')
-if not meta[1] or meta[2] ~= id then
-  redis.call('UNLINK', page, order, messages)
+local meta = redis.call('HMGET', page, 'gen', 'floor', 'seq', 'whole', 'missing', 'n', 'bytes') -- get looks at the id
+if not meta[1] then
   return
 end
 local number = tonumber(ARGV[1])
-if tonumber(meta[3]) < number then
+if tonumber(meta[2]) < number then
   redis.call('HSET', page, 'floor', ARGV[1])
 end
-if not meta[4] or tonumber(meta[4]) >= number then
+if not meta[3] or tonumber(meta[3]) >= number then
   return
 end
-local n, bytes, whole = tonumber(meta[7]), tonumber(meta[8]), meta[5]
-local known = ARGV[2] ~= 'drop' and meta[6] == '0' and tonumber(meta[4]) + 1 == number
+local n, bytes, whole = tonumber(meta[6]), tonumber(meta[7]), meta[4]
+local known = ARGV[2] ~= 'drop' and meta[5] == '0' and tonumber(meta[3]) + 1 == number
   and redis.call('ZCARD', order) == n and redis.call('HLEN', messages) == n
 if known and ARGV[2] == 'message' then
   local old = redis.call('HSTRLEN', messages, ARGV[3])

@@ -10,12 +10,10 @@
 -- ARGV[6…] for each message: number, message as JSON
 -- returns  nothing
 local page, order, messages = KEYS[1], KEYS[2], KEYS[3]
-local info = redis.pcall('INFO', 'replication')
-local id = type(info) == 'string' and string.match(info, 'master_replid:(%w+)') or '-'
-local meta = redis.call('HMGET', page, 'gen', 'id', 'floor', 'seq')
+local meta = redis.call('HMGET', page, 'gen', 'floor', 'seq') -- get looks at the id
 local seq = tonumber(ARGV[2])
-if not meta[1] or meta[1] ~= string.match(ARGV[1], '^[^/]*') or meta[2] ~= id or seq < tonumber(meta[3])
-  or meta[4] and seq <= tonumber(meta[4]) then
+if not meta[1] or meta[1] ~= string.match(ARGV[1], '^[^/]*') or seq < tonumber(meta[2])
+  or meta[3] and seq <= tonumber(meta[3]) then
   return
 end
 redis.call('UNLINK', order, messages)

@@ -57,6 +57,11 @@ func TestSingle(t *testing.T) {
 			t.Error(err)
 		}
 	}, connect(t, server), connect(t, server)))
+	c := newCache(t, client, "p:")
+	filled(t, c, 2)
+	if _, _, lease, err := c.Get(t.Context(), "c_q", 1); lease == "" || err != nil {
+		t.Fatal(lease, err)
+	}
 	everyKeyExpires(t, client)
 }
 
@@ -150,6 +155,10 @@ func TestPast(t *testing.T) {
 		}
 	}
 	if err := c.Fill(t.Context(), "c_q", lease, conversations.Newest{Seq: 2}); err != nil {
+		t.Fatal(err)
+	}
+	e := protocol.ConvEvent{Room: room, Seq: 3, Person: &protocol.ConvPerson{}}
+	if err := c.Apply(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
 	if n, found, _, err := c.Get(t.Context(), "c_q", 10); found || err != nil {

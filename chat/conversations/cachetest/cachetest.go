@@ -170,6 +170,16 @@ func testPages(t *testing.T, cs Caches) {
 	drop(t, cs.Nodes[0], 9)
 	fill(t, cs.Nodes[0], miss(t, cs.Nodes[0]), newest(9))
 	kept(t, cs, "9: whole")
+	drop(t, cs.Nodes[0], 10)
+	given := newest(10, 1, 2, 3).Messages
+	n = newest(10)
+	n.Messages = given[:2] // the third one is somebody else's
+	fill(t, cs.Nodes[0], miss(t, cs.Nodes[0]), n)
+	apply(t, cs.Nodes[0], sent(11))
+	kept(t, cs, "11: 1 2 11 whole")
+	if given[2].Seq != 3 {
+		t.Error("the cache writes behind what it was given")
+	}
 	if n, found, _, err := cs.Nodes[0].Get(t.Context(), "c_other", 1); found || err != nil {
 		t.Errorf("another one has %s, %v", show(n), err)
 	}
