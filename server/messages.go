@@ -2,8 +2,10 @@ package server
 
 import (
 	"context"
+	"maps"
 
 	"github.com/rondo-chat/rondo/auth"
+	"github.com/rondo-chat/rondo/chat/conversations"
 	"github.com/rondo-chat/rondo/internal/ratelimit"
 	"github.com/rondo-chat/rondo/protocol"
 	"github.com/rondo-chat/rondo/signaling"
@@ -14,11 +16,13 @@ type message struct {
 	action           auth.Action
 	perSecond, burst float64
 	group            string // its limit is shared with these
-	serve            func(context.Context, *signaling.Session, *protocol.Message) (any, error)
+	serve            serveFunc
 	// outside is the answer to who does not sit in the room, where that is what is missing: clients
 	// decide by its words. nil: what auth.Allowed says.
 	outside func() (any, error)
 }
+
+type serveFunc = func(context.Context, *signaling.Session, *protocol.Message) (any, error)
 
 // messages is the table: a type that is not in it is not handled.
 func (s *Server) messages() map[protocol.Type]message {
@@ -44,10 +48,35 @@ func (s *Server) messages() map[protocol.Type]message {
 	}
 }
 
+// talkMessages is the table of section 11. Who may do what there is decided where the roles in a conversation are
+// known: in package conversations.
+func (s *Server) talkMessages() map[protocol.Type]message {
+	const act = auth.ActionConnect
+	return map[protocol.Type]message{
+		protocol.TypeConvList:      {act, 3, 10, "", s.convList, nil},
+		protocol.TypeConvOpen:      {act, 5, 20, "", s.convOpen, nil},
+		protocol.TypeConvClose:     {act, 3, 10, "", s.convClose, nil},
+		protocol.TypeConvSync:      {act, 5, 20, "", asked(s, (*conversations.Conversations).Sync), nil},
+		protocol.TypeConvHistory:   {act, 5, 20, "", asked(s, (*conversations.Conversations).History), nil},
+		protocol.TypeConvSend:      {act, 3, 10, "", asked(s, (*conversations.Conversations).Send), nil},
+		protocol.TypeConvEdit:      {act, 3, 10, "", asked(s, (*conversations.Conversations).Edit), nil},
+		protocol.TypeConvDelete:    {act, 3, 10, "", asked(s, (*conversations.Conversations).Delete), nil},
+		protocol.TypeConvReact:     {act, 3, 10, "", asked(s, (*conversations.Conversations).React), nil},
+		protocol.TypeConvPin:       {act, 3, 10, "", asked(s, (*conversations.Conversations).Pin), nil},
+		protocol.TypeConvMark:      {act, 5, 20, "", s.convMark, nil},
+		protocol.TypeConvTyping:    {act, 1, 5, "", s.convTyping, nil},
+		protocol.TypeConvTranslate: {act, 3, 10, "", s.convTranslate, nil},
+	}
+}
+
 // handlers makes the table signaling's.
 func (s *Server) handlers() map[protocol.Type]signaling.Handler {
+	table := s.messages()
+	if s.talks != nil {
+		maps.Copy(table, s.talkMessages())
+	}
 	all := map[protocol.Type]signaling.Handler{}
-	for t, m := range s.messages() {
+	for t, m := range table {
 		all[t] = signaling.Handler{
 			Rate: ratelimit.Rate{PerSecond: m.perSecond, Burst: m.burst}, Group: m.group,
 			Serve: func(ctx context.Context, sess *signaling.Session, in *protocol.Message) (any, error) {

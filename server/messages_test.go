@@ -36,6 +36,9 @@ func TestMessagesAndRoles(t *testing.T) {
 	}
 	never := []string{"stranger", "service", "a user without roles"}
 	table := (&Server{}).messages()
+	for typ, m := range (&Server{}).talkMessages() { // what one must be in the conversation is decided in package conversations
+		table[typ], rows[typ] = m, all
+	}
 	if len(table) != len(rows) {
 		t.Errorf("%d types are handled, %d stand here", len(table), len(rows))
 	}

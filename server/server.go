@@ -54,7 +54,8 @@ type Config struct {
 	// Secure reports whether a client came by https; nil: looks at the connection.
 	Secure func(*http.Request) bool
 
-	Accounts *Accounts // nil: there are guests only
+	Accounts      *Accounts      // nil: there are guests only
+	Conversations *Conversations // nil: there are none
 
 	Sessions signaling.Limits
 	// SessionStore lets a session go on at another node, also when its own died;
@@ -94,6 +95,7 @@ type Server struct {
 	presence *presence
 	kept     *kept
 	people   *people // nil: there are guests only
+	talks    *talks  // nil: there are no conversations
 	noting   sync.Mutex
 	moves    sync.Map // protocol.SessionID → int: of sessions that came from another node
 	wishes   sync.Map // protocol.SessionID → wish
@@ -151,10 +153,16 @@ func (s *Server) build() (err error) {
 	if err := s.buildPeople(); err != nil {
 		return fmt.Errorf("accounts: %w", err)
 	}
+	if err := s.buildTalks(); err != nil {
+		return fmt.Errorf("conversations: %w", err)
+	}
 	var watcher signaling.Observer = observer{s}
 	var resume func(context.Context, *signaling.Session, signaling.Request, protocol.Resume) error
 	if s.people != nil {
 		watcher, resume = peopleObserver{observer{s}, s.people}, s.people.resume
+	}
+	if s.talks != nil {
+		watcher = talksObserver{watcher, s.talks.live}
 	}
 	var sessions signaling.Notifier
 	if s.cfg.SessionStore != nil {
@@ -185,6 +193,10 @@ func (s *Server) Start(ctx context.Context) error {
 			return fmt.Errorf("accounts: %w", err)
 		}
 	}
+	if s.talks != nil {
+		s.talks.live.Start(s.talks)
+		s.work.Go(func() { s.talks.Run(s.life) })
+	}
 	if err := s.registry.Start(ctx); err != nil {
 		return fmt.Errorf("rooms: %w", err)
 	}
@@ -211,6 +223,9 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	s.end()
 	s.work.Wait()
+	if s.talks != nil {
+		s.talks.live.Close()
+	}
 	return errors.Join(err, s.bus.Close())
 }
 

@@ -18,6 +18,12 @@ func (s *Server) features() []string {
 	if s.people != nil {
 		list = append(list, "accounts")
 	}
+	if s.talks != nil {
+		list = append(list, "conversations")
+		if s.talks.translator != nil {
+			list = append(list, "translate")
+		}
+	}
 	return list
 }
 

@@ -115,7 +115,7 @@ func (n *node) openAccounts(ctx context.Context, sc *server.Config, limiter rate
 		Passwords: hasher, Acceptable: password.Acceptable, Mail: sealer, OnMail: worker.Wake,
 		Limiter: limiter, Issuer: cmp.Or(n.cfg.PublicURL, "rondo"), Origin: n.cfg.origin(), Secure: sc.Secure,
 	}
-	return nil
+	return n.openConversations(ctx, db, sc, limiter)
 }
 
 // openAccountCaches keeps in Redis what each handshake would ask of the database.

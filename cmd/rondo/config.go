@@ -49,6 +49,7 @@ type config struct {
 	Node        string
 
 	Accounts             bool
+	Conversations        bool
 	Database             string
 	DatabasePasswordFile string
 	DatabaseReplicas     stringList
@@ -137,6 +138,7 @@ func (c *config) flags(out io.Writer) *flag.FlagSet {
 	fs.StringVar(&c.RedisPrefix, "redis-prefix", "rondo:", "prefix of all Redis keys")
 	fs.StringVar(&c.Node, "node", "", "this node's `name`, unique in the service (default: random)")
 
+	fs.BoolVar(&c.Conversations, "conversations", true, "let people have conversations that last; they need accounts")
 	fs.BoolVar(&c.Accounts, "accounts", true, "let people have accounts; false: guests only, and no database")
 	fs.StringVar(&c.Database, "database", "", "`URL` of the database: sqlite:FILE, postgres://…, mysql://… (default sqlite:<data>/rondo.db)")
 	fs.StringVar(&c.DatabasePasswordFile, "database-password-file", "", "`file` with the password for the database, instead of one in the URL")

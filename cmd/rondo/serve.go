@@ -194,7 +194,10 @@ func (n *node) openDrivers(ctx context.Context, sc *server.Config) error {
 		if err != nil {
 			return err
 		}
-		return n.openAccounts(ctx, sc, limiter)
+		if err := n.openAccounts(ctx, sc, limiter); err != nil {
+			return err
+		}
+		return n.openConversationCache(nil, sc.Conversations)
 	}
 	client, breaker, err := n.openRedis(ctx, n.cfg.Redis)
 	if err != nil {
@@ -215,6 +218,9 @@ func (n *node) openDrivers(ctx context.Context, sc *server.Config) error {
 		if err := n.openAccountCaches(client, sc.Accounts); err != nil {
 			return err
 		}
+	}
+	if err := n.openConversationCache(client, sc.Conversations); err != nil {
+		return err
 	}
 	return n.openRedisDrivers(client, sc)
 }

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/rondo-chat/rondo/chat/conversations"
+	"github.com/rondo-chat/rondo/chat/rediscache"
+	chatsql "github.com/rondo-chat/rondo/chat/sqlstore"
+	"github.com/rondo-chat/rondo/internal/database"
+	"github.com/rondo-chat/rondo/internal/ratelimit"
+	"github.com/rondo-chat/rondo/internal/rediscall"
+	"github.com/rondo-chat/rondo/server"
+)
+
+// openConversations adds the conversations to sc, in the accounts' database.
+func (n *node) openConversations(ctx context.Context, db *database.DB, sc *server.Config, limiter ratelimit.Limiter) error {
+	if !n.cfg.Conversations {
+		return nil
+	}
+	store := chatsql.New(db)
+	if err := store.Migrate(ctx); err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	sc.Conversations = &server.Conversations{Store: store, Limiter: limiter}
+	return nil
+}
+
+// openConversationCache keeps the newest messages of busy conversations beside the database: in Redis, or
+// without it in memory.
+func (n *node) openConversationCache(client redis.UniversalClient, c *server.Conversations) (err error) {
+	if c == nil {
+		return nil
+	}
+	if client == nil {
+		c.Cache, err = conversations.NewMemoryCache(conversations.MemoryCacheConfig{})
+		return err
+	}
+	c.Cache, err = rediscache.New(rediscall.Config{Client: client, Prefix: n.cfg.RedisPrefix, Timeout: redisTimeout})
+	return err
+}
