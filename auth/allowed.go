@@ -47,6 +47,19 @@ const (
 	ActionTalk     Action = "room.talk"     // signal, chat, type, leave, read what was written
 	ActionModerate Action = "room.moderate" // remove others and their messages
 	ActionOwn      Action = "room.manage"   // change the room, close it, name moderators
+
+	// Of conversations. Whoever asks for one of those below the reading ones is asked for reading first.
+	ActionConvCreate   Action = "conversation.create"   // also: be a member of a direct conversation or a group
+	ActionConvRead     Action = "conversation.read"     // a direct conversation or a group
+	ActionTopicRead    Action = "topic.read"            // a public topic
+	ActionTopicWrite   Action = "topic.write"           // where everyone may
+	ActionConvWrite    Action = "conversation.write"    // where members may; react, invite, pin in a direct one
+	ActionConvAnnounce Action = "conversation.announce" // where moderators may; pin
+	ActionConvAuthor   Action = "conversation.author"   // change or delete an own message
+	ActionConvJoin     Action = "conversation.join"     // a passcode is asked for by the conversation
+	ActionConvModerate Action = "conversation.moderate" // remove and ban others, delete messages of others, see what they said before an edit
+	ActionConvManage   Action = "conversation.manage"   // change settings, name moderators, hand over
+	ActionConvRemove   Action = "conversation.remove"
 )
 
 // rule says who may. Who fulfils one of the conditions may.
@@ -79,6 +92,18 @@ var rules = map[Action]rule{
 	ActionTalk:     {guest: true, user: true, room: []RoomRole{RoomOwner, RoomModerator, RoomMember, RoomGuest}, hidden: true},
 	ActionModerate: {guest: true, user: true, room: []RoomRole{RoomOwner, RoomModerator}, roles: []Role{RoleModerator}},
 	ActionOwn:      {guest: true, user: true, room: []RoomRole{RoomOwner}},
+
+	ActionConvCreate:   {user: true},
+	ActionConvRead:     {user: true, room: []RoomRole{RoomOwner, RoomModerator, RoomMember}, hidden: true},
+	ActionTopicRead:    {guest: true, user: true, room: []RoomRole{RoomOwner, RoomModerator, RoomMember, RoomVisitor}, roles: []Role{RoleModerator, RoleAdmin}},
+	ActionTopicWrite:   {guest: true, user: true, room: []RoomRole{RoomOwner, RoomModerator, RoomMember, RoomVisitor}},
+	ActionConvWrite:    {guest: true, user: true, room: []RoomRole{RoomOwner, RoomModerator, RoomMember}},
+	ActionConvAnnounce: {user: true, room: []RoomRole{RoomOwner, RoomModerator}},
+	ActionConvAuthor:   {guest: true, user: true, own: true, room: []RoomRole{RoomOwner, RoomModerator, RoomMember}},
+	ActionConvJoin:     {guest: true, user: true, room: []RoomRole{RoomOwner, RoomModerator, RoomMember, RoomInvited, RoomVisitor}, hidden: true},
+	ActionConvModerate: {user: true, room: []RoomRole{RoomOwner, RoomModerator}, roles: []Role{RoleModerator, RoleAdmin}},
+	ActionConvManage:   {user: true, room: []RoomRole{RoomOwner}},
+	ActionConvRemove:   {user: true, room: []RoomRole{RoomOwner}, roles: []Role{RoleModerator, RoleAdmin}},
 }
 
 // Actions returns all actions that Allowed knows, sorted.

@@ -65,6 +65,18 @@ func TestAllowed(t *testing.T) {
 		ActionTalk:     "uu nn nn nn nn nn nn nn uu nn",
 		ActionModerate: "uu ff ff ++ ff ff ff ff uu ff",
 		ActionOwn:      "uu ff ff ff ff ff ff ff uu ff",
+
+		ActionConvCreate:   "uu ff ++ ++ ++ ff ff ff uu ff",
+		ActionConvRead:     "uu nn nn nn nn nn nn nn uu nn",
+		ActionTopicRead:    "uu ff ff ++ ++ ff ff ff uu ff",
+		ActionTopicWrite:   "uu ff ff ff ff ff ff ff uu ff",
+		ActionConvWrite:    "uu ff ff ff ff ff ff ff uu ff",
+		ActionConvAnnounce: "uu ff ff ff ff ff ff ff uu ff",
+		ActionConvAuthor:   "uu ff ff ff ff ff ff ff uu ff",
+		ActionConvJoin:     "uu nn nn nn nn nn nn nn uu nn",
+		ActionConvModerate: "uu ff ff ++ ++ ff ff ff uu ff",
+		ActionConvManage:   "uu ff ff ff ff ff ff ff uu ff",
+		ActionConvRemove:   "uu ff ff ++ ++ ff ff ff uu ff",
 	}
 	for _, action := range Actions() {
 		var got []string
@@ -72,7 +84,7 @@ func TestAllowed(t *testing.T) {
 			got = append(got, answer(Allowed(who, action, Resource{Owner: who.Identity}))+answer(Allowed(who, action, Resource{Owner: other})))
 		}
 		if row := strings.Join(got, " "); row != want[action] {
-			t.Errorf("%-16s %s, want %s", action, row, want[action])
+			t.Errorf("%-21s %s, want %s", action, row, want[action])
 		}
 	}
 	for action := range want {
@@ -106,6 +118,41 @@ func TestAllowedInRooms(t *testing.T) {
 		}
 		if s := strings.Join(got, " "); s != row {
 			t.Errorf("%-16s %s, want %s", action, s, row)
+		}
+	}
+}
+
+// TestAllowedInConversations is the table of roles in a conversation, for a guest, a user, a moderator and an
+// administrator of the service, with what is theirs and what is another's.
+func TestAllowedInConversations(t *testing.T) {
+	roles := []RoomRole{RoomOwner, RoomModerator, RoomMember, RoomInvited, RoomVisitor, RoomBanned, ""}
+	want := map[Action]string{ // owner moderator member invited visitor banned none; for guest, user, moderator, admin
+		ActionConvCreate:   "fffffff +++++++ +++++++ +++++++",
+		ActionConvRead:     "nnnnnnn +++nnnn +++nnnn +++nnnn",
+		ActionTopicRead:    "+++f+ff +++f+ff +++++++ +++++++",
+		ActionTopicWrite:   "+++f+ff +++f+ff +++f+ff +++f+ff",
+		ActionConvWrite:    "+++ffff +++ffff +++ffff +++ffff",
+		ActionConvAnnounce: "fffffff ++fffff ++fffff ++fffff",
+		ActionConvAuthor:   "+++ffff +++ffff +++ffff +++ffff",
+		ActionConvJoin:     "+++++nn +++++nn +++++nn +++++nn",
+		ActionConvModerate: "fffffff ++fffff +++++++ +++++++",
+		ActionConvManage:   "fffffff +ffffff +ffffff +ffffff",
+		ActionConvRemove:   "fffffff +ffffff +++++++ +++++++",
+	}
+	for action, row := range want {
+		var got []string
+		for _, who := range people()[1:5] {
+			var s string
+			for _, role := range roles {
+				s += answer(Allowed(who, action, Resource{Owner: me, Room: role}))
+				if action == ActionConvAuthor && Allowed(who, action, Resource{Owner: other, Room: role}) == nil {
+					t.Errorf("%s as %s: what is another's", action, role)
+				}
+			}
+			got = append(got, s)
+		}
+		if s := strings.Join(got, " "); s != row {
+			t.Errorf("%-21s %s, want %s", action, s, row)
 		}
 	}
 }

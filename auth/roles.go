@@ -31,4 +31,6 @@ const (
 	RoomMember    RoomRole = "member"
 	RoomGuest     RoomRole = "guest"
 	RoomBanned    RoomRole = "banned"
+	RoomInvited   RoomRole = "invited" // asked to come, and not yet a member
+	RoomVisitor   RoomRole = "visitor" // reads a public topic without being a member
 )
