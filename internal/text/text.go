@@ -147,3 +147,46 @@ func longer(s string, n int) bool {
 	}
 	return false
 }
+
+// maxEmojiBytes bounds an emoji: the flag of Scotland has 28.
+const maxEmojiBytes = 32
+
+// Emoji checks that s is one emoji, as people set it under a message: one grapheme cluster with a
+// pictogram, a flag or a keycap, and nothing that is a letter or a control character.
+func Emoji(s string) error {
+	bad := protocol.Errorf(protocol.CodeBadRequest, "emoji: not one emoji")
+	if s == "" || len(s) > maxEmojiBytes || !utf8.ValidString(s) {
+		return bad
+	}
+	if cluster, _, _, _ := uniseg.FirstGraphemeClusterInString(s, -1); cluster != s {
+		return bad
+	}
+	pictured, keycap := false, false
+	for i, r := range s {
+		switch {
+		case isPictogram(r):
+			pictured = true
+		case r == '\u20e3':
+			keycap = true
+		case r == '\u200d', r == '\ufe0f', r >= 0x1f3fb && r <= 0x1f3ff, r >= 0xe0020 && r <= 0xe007f: // joiner, presentation, skin, tags
+		case i == 0 && (r >= '0' && r <= '9' || r == '#' || r == '*'):
+		default:
+			return bad
+		}
+	}
+	if !pictured && !keycap {
+		return bad
+	}
+	return nil
+}
+
+// isPictogram reports whether r is a symbol that shows as an emoji or as a half of a flag.
+func isPictogram(r rune) bool {
+	switch {
+	case r >= 0x1f3fb && r <= 0x1f3ff: // skin alone
+		return false
+	case r == '\u00a9', r == '\u00ae', r == '\u203c', r == '\u2049', r == '\u2122', r == '\u2139', r == '\u3030', r == '\u303d', r == '\u3297', r == '\u3299':
+		return true
+	}
+	return r >= 0x1f000 && r <= 0x1fbff || r >= 0x2190 && r <= 0x2bff && unicode.IsSymbol(r)
+}

@@ -130,3 +130,17 @@ func FuzzText(f *testing.F) {
 		}
 	})
 }
+
+func TestEmoji(t *testing.T) {
+	for _, s := range []string{"👍", "❤️", "❤", family, "🏳️‍🌈", "👍🏽", "🇩🇪", "1️⃣", "#️⃣", "☺️", "🏴󠁧󠁢󠁳󠁣󠁴󠁿", "✅", "⭐", "©️", "🫠"} {
+		if err := Emoji(s); err != nil {
+			t.Errorf("%q: %v", s, err)
+		}
+	}
+	for _, s := range []string{"", "a", "1", "12", "#", "👍👍", "👍 ", " ", "\u200d", "\ufe0f", "é", "<b>", "\x00", "\u202e", "中", "👍a", "\xff", "🏽", "a\u20e3", "\n",
+		"👨‍👩‍👧‍👦‍👦‍👦‍👦", "\U000e0067", "👍\u0301"} {
+		if Emoji(s) == nil {
+			t.Errorf("%q is taken", s)
+		}
+	}
+}
