@@ -136,6 +136,9 @@ func (c *Config) validate() error {
 		return errors.New("conversations: a limit is negative")
 	}
 	c.Limits.setDefaults()
+	if c.Cache == nil {
+		c.Cache = noCache{}
+	}
 	if c.Limiter == nil {
 		c.Limiter = ratelimit.NewMemory(limiterKeys)
 	}
