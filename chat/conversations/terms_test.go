@@ -10,6 +10,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/rondo-chat/rondo/chat/conversations"
+	"github.com/rondo-chat/rondo/chat/conversations/searchtest"
 )
 
 func TestTerms(t *testing.T) {
@@ -135,4 +136,30 @@ func BenchmarkTerms(b *testing.B) {
 			}
 		})
 	}
+}
+
+// TestCorpus: terms and queries alone, without an engine, find what the corpus asks for.
+func TestCorpus(t *testing.T) {
+	for _, c := range searchtest.Cases() {
+		asked, prefix := conversations.Query(c.Query)
+		var found []string
+		for name, text := range searchtest.Texts() {
+			if len(asked) > 0 && matches(conversations.Terms(text), asked, prefix) {
+				found = append(found, name)
+			}
+		}
+		if slices.Sort(found); !slices.Equal(found, c.Want) {
+			t.Errorf("%q finds %q, want %q", c.Query, found, c.Want)
+		}
+	}
+}
+
+func matches(terms, asked []string, prefix bool) bool {
+	for i, a := range asked {
+		begins := prefix && i == len(asked)-1
+		if !slices.ContainsFunc(terms, func(term string) bool { return term == a || begins && strings.HasPrefix(term, a) }) {
+			return false
+		}
+	}
+	return true
 }
