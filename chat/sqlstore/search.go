@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"slices"
 	"strings"
 
 	"github.com/rondo-chat/rondo/chat/conversations"
@@ -12,35 +11,30 @@ import (
 	"github.com/rondo-chat/rondo/protocol"
 )
 
-// maxWord bounds a word in bytes: MariaDB's index takes no longer ones than 84.
-const maxWord = 80
+// maxWord bounds a word in bytes: a term of conversations.MaxTermBytes fits. MariaDB's index takes up to 84.
+const maxWord = 1 + 2*conversations.MaxTermBytes
 
 // word is how a term is stored and asked for: x and the hexadecimal of its UTF-8, cut off. So it is one
 // word, of at least three letters and no stop word, for each engine, and no operator of any.
 func word(term string) string {
 	text := "x" + hex.EncodeToString([]byte(term))
-	if len(text) > maxWord {
-		text = text[:maxWord-1] // whole bytes
-	}
-	return text
+	return text[:min(len(text), maxWord)]
 }
 
 // tagWord is how a tag is stored among a topic's words: whole, for a tag is found by all of it.
 func tagWord(tag string) string {
-	if len(tag) > (maxWord-2)/2 {
+	if len(tag) > conversations.MaxTermBytes {
 		sum := sha256.Sum256([]byte(tag))
 		return "u" + hex.EncodeToString(sum[:])
 	}
 	return "t" + hex.EncodeToString([]byte(tag))
 }
 
-// wordsOf makes words of terms, each one once.
+// wordsOf makes words of terms.
 func wordsOf(terms []string) []string {
 	var words []string
 	for _, term := range terms {
-		if w := word(term); term != "" && !slices.Contains(words, w) {
-			words = append(words, w)
-		}
+		words = append(words, word(term))
 	}
 	return words
 }
@@ -71,18 +65,14 @@ func matching(engine database.Engine, table, as string, words []string, prefix b
 
 // Search implements conversations.Reader.
 func (r *reader) Search(s conversations.Search) ([]conversations.Message, error) {
-	if len(wordsOf(s.Terms)) == 0 {
+	if len(s.Terms) == 0 {
 		return nil, nil
 	}
 	return run(r, searchQuery(r.q.Engine(), s), scanMessage)
 }
 
 func searchQuery(engine database.Engine, s conversations.Search) query {
-	words := wordsOf(s.Terms)
-	if last := word(s.Terms[len(s.Terms)-1]); s.Prefix { // the beginning stands last, also if it is a word too
-		words = append(words, last)
-	}
-	match := matching(engine, "chat_terms", "w", words, s.Prefix)
+	match := matching(engine, "chat_terms", "w", wordsOf(s.Terms), s.Prefix)
 	q := query{selectMessage + "chat_terms w JOIN chat_messages m ON m.room = w.room AND m.seq = w.seq WHERE " + match.text +
 		" AND m.deleted_at = 0 AND EXISTS (SELECT 1 FROM chat_conversations c WHERE c.id = w.room AND c.is_deleted = FALSE)", match.args}
 	if s.Room != "" {

@@ -24,6 +24,7 @@ func onEngines(t *testing.T, f func(t *testing.T, open func(testing.TB) *sqlstor
 		"mariadb":  testenv.MariaDB,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // they mostly wait
 			f(t, func(t testing.TB) *sqlstore.Store { return openURL(t, url(t)) })
 		})
 	}
@@ -45,8 +46,7 @@ func openURL(t testing.TB, url string) *sqlstore.Store {
 
 func TestStore(t *testing.T) {
 	onEngines(t, func(t *testing.T, open func(testing.TB) *sqlstore.Store) {
-		s := open(t) // one database for all tests, which take ids of their own
-		storetest.Run(t, func(testing.TB) conversations.Store { return s })
+		storetest.Run(t, func(t testing.TB) conversations.Store { return open(t) })
 	})
 }
 

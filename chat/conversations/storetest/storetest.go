@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/rondo-chat/rondo/chat/conversations"
@@ -15,15 +16,52 @@ import (
 // Run runs the suite. open returns an empty store each time; most tests share one and take ids of their own.
 func Run(t *testing.T, open func(testing.TB) conversations.Store) {
 	shared := open(t)
-	tests := []struct {
-		name string
-		run  func(*testing.T, house)
-	}{
-		{"Send", testSend},
-		{"Concurrent", testConcurrent},
+	for _, test := range tests() {
+		t.Run(test.name, func(t *testing.T) {
+			h := house{store: shared, name: strings.ToLower(test.name)}
+			if test.alone {
+				h.store = open(t)
+			}
+			test.run(t, h)
+		})
 	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) { test.run(t, house{store: shared, name: test.name}) })
+}
+
+// test is one of the suite; alone: it looks at all that there is.
+type test struct {
+	name  string
+	run   func(*testing.T, house)
+	alone bool
+}
+
+func tests() []test {
+	return []test{
+		{"Send", testSend, false},
+		{"Concurrent", testConcurrent, false},
+		{"Snapshot", testSnapshot, false},
+		{"Conversations", testConversations, false},
+		{"All", testAll, false},
+		{"Inbox", testInbox, false},
+		{"Topics", testTopics, true},
+		{"Members", testMembers, false},
+		{"Marks", testMarks, false},
+		{"IdleGuests", testIdleGuests, false},
+		{"Pages", testPages, false},
+		{"Nobody", testNobody, false},
+		{"Revisions", testRevisions, false},
+		{"Reactions", testReactions, false},
+		{"MessagesOf", testMessagesOf, false},
+		{"Bounds", testBounds, false},
+		{"RemoveMessages", testRemoveMessages, false},
+		{"RemoveConversation", testRemoveConversation, false},
+		{"Files", testFiles, false},
+		{"Search", testSearch, false},
+		{"Terms", testTerms, false},
+		{"Cursors", testCursors, false},
+		{"Lease", testLease, false},
+		{"Outbox", testOutbox, true},
+		{"Trim", testTrim, true},
+		{"Sequencers", testSequencers, true},
 	}
 }
 
