@@ -112,7 +112,10 @@ func (r *reader) Topics(d conversations.Directory) ([]conversations.Row, error) 
 }
 
 func topicsQuery(engine database.Engine, d conversations.Directory) query {
-	q := query{"SELECT " + rowColumns + " FROM chat_conversations c WHERE c.kind = 'topic' AND c.is_deleted = FALSE", nil}
+	q := query{text: "SELECT " + rowColumns + " FROM chat_conversations c WHERE "}
+	q.equal(engine, "c.kind", string(protocol.ConvTopic))
+	q.add(" AND ")
+	q.equal(engine, "c.is_deleted", false)
 	if d.Language != "" {
 		q.add(" AND c.language = ?", d.Language)
 	}
@@ -125,7 +128,8 @@ func topicsQuery(engine database.Engine, d conversations.Directory) query {
 		q.add(" AND c.id IN (SELECT w.room FROM chat_topics w WHERE "+match.text+")", match.args...)
 	}
 	q.olderThan(d.After)
-	q.add(" ORDER BY c.active_at DESC, c.id DESC LIMIT ?", d.Limit)
+	q.along(" DESC", "c.kind", "c.is_deleted", "c.active_at", "c.id")
+	q.add(" LIMIT ?", d.Limit)
 	return q
 }
 

@@ -20,6 +20,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"strings"
 
 	"github.com/rondo-chat/rondo/chat/conversations"
 	"github.com/rondo-chat/rondo/internal/database"
@@ -134,6 +135,21 @@ func (q *query) add(part string, args ...any) {
 func run[T any](r *reader, q query, scan func(scanner) (T, error)) ([]T, error) {
 	rows, err := r.q.Query(q.text, q.args...)
 	return all(rows, err, scan)
+}
+
+// equal adds that a column has the value. MariaDB takes an equality for a reason to walk through an index from its
+// end, past all that a following condition leaves out; said as a range it goes to where the list begins.
+func (q *query) equal(engine database.Engine, column string, value any) {
+	if engine == database.MySQL {
+		q.add(column+" >= ? AND "+column+" <= ?", value, value)
+		return
+	}
+	q.add(column+" = ?", value)
+}
+
+// along orders by all columns of an index, those too that are equal: so MariaDB sees that it is its order.
+func (q *query) along(direction string, index ...string) {
+	q.add(" ORDER BY " + strings.Join(index, direction+", ") + direction)
 }
 
 // number is how seqs are stored: as high as engines go, which nothing is.

@@ -58,32 +58,46 @@ func (r *reader) MessageByCID(room protocol.RoomID, author protocol.UserID, cid 
 
 // Messages implements conversations.Reader.
 func (r *reader) Messages(room protocol.RoomID, p conversations.Page) ([]conversations.Message, error) {
-	list, err := run(r, pageQuery(room, p), scanMessage)
+	list, err := run(r, pageQuery(r.q.Engine(), room, p), scanMessage)
 	if p.After == 0 {
 		slices.Reverse(list)
 	}
 	return list, err
 }
 
-func pageQuery(room protocol.RoomID, p conversations.Page) query {
-	q := query{selectMessage + "chat_messages m WHERE m.room = ?", []any{string(room)}}
-	if p.Thread != 0 {
-		q.add(" AND m.thread = ? AND m.thread > 0", number(p.Thread)) // as the index has it
+func pageQuery(engine database.Engine, room protocol.RoomID, p conversations.Page) query {
+	q := query{text: selectMessage + "chat_messages m WHERE "}
+	index := []string{"m.room", "m.seq"}
+	switch { // one index: another column is looked at in the rows
+	case p.Thread != 0:
+		q.equal(engine, "m.thread", number(p.Thread))
+		if engine != database.MySQL {
+			q.add(" AND m.thread > 0") // as the index has it
+		}
+		index = []string{"m.room", "m.thread", "m.seq"}
+		if p.Author != "" {
+			q.add(" AND m.author = ?", string(p.Author))
+		}
+		q.add(" AND ")
+	case p.Author != "":
+		q.equal(engine, "m.author", string(p.Author))
+		index = []string{"m.author", "m.room", "m.seq"}
+		q.add(" AND ")
 	}
-	if p.Author != "" {
-		q.add(" AND m.author = ?", string(p.Author))
-	}
+	q.equal(engine, "m.room", string(room))
 	if p.Pinned {
 		q.add(" AND m.is_pinned = TRUE")
 	}
+	direction := " DESC"
 	switch {
 	case p.After != 0:
-		q.add(" AND m.seq > ? ORDER BY m.seq LIMIT ?", number(p.After), p.Limit)
+		q.add(" AND m.seq > ?", number(p.After))
+		direction = ""
 	case p.Before != 0:
-		q.add(" AND m.seq < ? ORDER BY m.seq DESC LIMIT ?", number(p.Before), p.Limit)
-	default:
-		q.add(" ORDER BY m.seq DESC LIMIT ?", p.Limit)
+		q.add(" AND m.seq < ?", number(p.Before))
 	}
+	q.along(direction, index...)
+	q.add(" LIMIT ?", p.Limit)
 	return q
 }
 
@@ -104,7 +118,7 @@ func (r *reader) Last(rooms []protocol.RoomID) (map[protocol.RoomID]conversation
 
 func lastQuery(rooms []protocol.RoomID) query {
 	return query{selectMessage + "chat_conversations c JOIN chat_messages m ON m.room = c.id" +
-		" AND m.seq = (SELECT MAX(x.seq) FROM chat_messages x WHERE x.room = c.id) WHERE c.id IN (" + database.Marks(len(rooms)) + ")", values(rooms)}
+		" AND m.seq = (SELECT x.seq FROM chat_messages x WHERE x.room = c.id ORDER BY x.seq DESC LIMIT 1) WHERE c.id IN (" + database.Marks(len(rooms)) + ")", values(rooms)}
 }
 
 // Unread implements conversations.Reader.

@@ -14,6 +14,6 @@ CREATE TABLE chat_members (
   INDEX chat_members_user_id_role (user_id, role),
   INDEX chat_members_room_joined_at_user_id (room, joined_at, user_id),
   INDEX chat_members_room_role_joined_at (room, role, joined_at),
-  INDEX chat_members_room_rev (room, rev),
+  INDEX chat_members_room_rev_user_id (room, rev, user_id),
   INDEX chat_members_is_guest_joined_at (is_guest, joined_at)
 );

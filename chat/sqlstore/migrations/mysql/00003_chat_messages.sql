@@ -19,7 +19,7 @@ CREATE TABLE chat_messages (
   deleted_at BIGINT NOT NULL,
   PRIMARY KEY (room, seq),
   UNIQUE INDEX chat_messages_room_author_cid (room, author, cid),
-  INDEX chat_messages_room_rev (room, rev),
+  INDEX chat_messages_room_rev_seq (room, rev, seq),
   INDEX chat_messages_author_room_seq (author, room, seq),
   INDEX chat_messages_room_thread_seq (room, thread, seq),
   INDEX chat_messages_room_is_pinned_seq (room, is_pinned, seq)

@@ -15,5 +15,5 @@ CREATE TABLE chat_members (
 CREATE INDEX chat_members_user_id_role ON chat_members (user_id, role);
 CREATE INDEX chat_members_room_joined_at_user_id ON chat_members (room, joined_at, user_id);
 CREATE INDEX chat_members_room_role_joined_at ON chat_members (room, role, joined_at);
-CREATE INDEX chat_members_room_rev ON chat_members (room, rev);
+CREATE INDEX chat_members_room_rev_user_id ON chat_members (room, rev, user_id);
 CREATE INDEX chat_members_is_guest_joined_at ON chat_members (is_guest, joined_at) WHERE is_guest = TRUE;

@@ -20,7 +20,7 @@ CREATE TABLE chat_messages (
   PRIMARY KEY (room, seq)
 );
 CREATE UNIQUE INDEX chat_messages_room_author_cid ON chat_messages (room, author, cid);
-CREATE INDEX chat_messages_room_rev ON chat_messages (room, rev);
+CREATE INDEX chat_messages_room_rev_seq ON chat_messages (room, rev, seq);
 CREATE INDEX chat_messages_author_room_seq ON chat_messages (author, room, seq);
 CREATE INDEX chat_messages_room_thread_seq ON chat_messages (room, thread, seq) WHERE thread > 0;
 CREATE INDEX chat_messages_room_is_pinned_seq ON chat_messages (room, is_pinned, seq) WHERE is_pinned = TRUE;
