@@ -114,6 +114,8 @@ type Export struct {
 	Devices  []DeviceInfo    `json:"devices"`
 	Sessions []SessionInfo   `json:"sessions"`
 	Log      []AuditInfo     `json:"log"`
+	// Chat is what other parts know of the person: theirs to fill.
+	Chat any `json:"chat,omitempty"`
 }
 
 // FactorInfo is what is stored of a second factor besides its secret.

@@ -104,7 +104,7 @@ func (s *Server) buildPeople() (err error) {
 	if p.accounts, err = accounts.New(ac); err != nil {
 		return err
 	}
-	rc.Accounts = p.accounts
+	rc.Accounts = exporting{p.accounts, s}
 	if p.api, err = api.New(rc); err != nil {
 		return err
 	}
@@ -400,6 +400,7 @@ func (p *people) onProfile(_ context.Context, u accounts.User, picture bool) {
 	}
 	p.s.publish(bus.Message{Kind: kindProfile, Payload: b})
 	p.changed(c)
+	p.s.renamed(u.Identity, u.Name)
 }
 
 func (p *people) receiveProfile(m bus.Message) {

@@ -129,5 +129,8 @@ func (s *Server) userUpdate(ctx context.Context, sess *signaling.Session, m *pro
 	if err := s.rename(ctx, sess, user); err != nil {
 		return nil, err
 	}
+	if user.Guest {
+		s.renamed(user.ID, user.Name)
+	}
 	return protocol.UserUpdated{User: user}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rondo-chat/rondo/accounts"
 	"github.com/rondo-chat/rondo/bus"
 	"github.com/rondo-chat/rondo/chat/conversations"
 	"github.com/rondo-chat/rondo/chat/live"
@@ -125,6 +126,33 @@ func (a acquaintances) Person(ctx context.Context, who string) (conversations.Pe
 func (a acquaintances) Blocked(ctx context.Context, one, other protocol.UserID) (bool, error) {
 	ex, err := a.s.cfg.Relations.Exclusions(ctx, one)
 	return slices.Contains(ex.Hard, other), err
+}
+
+// renamed tells the conversations of a new name.
+func (s *Server) renamed(id protocol.UserID, name string) {
+	if s.talks == nil {
+		return
+	}
+	s.background(func(ctx context.Context) {
+		if err := s.talks.Renamed(ctx, id, name); err != nil && !errors.Is(err, context.Canceled) {
+			s.log.Warn("a new name did not reach the conversations", "err", err)
+		}
+	})
+}
+
+// exporting adds to what accounts export of a person what conversations know.
+type exporting struct {
+	*accounts.Accounts
+	s *Server
+}
+
+// Export implements api.Accounts.
+func (e exporting) Export(ctx context.Context, id protocol.UserID) (accounts.Export, error) {
+	all, err := e.Accounts.Export(ctx, id)
+	if err == nil && e.s.talks != nil {
+		all.Chat, err = e.s.talks.Export(ctx, id)
+	}
+	return all, err
 }
 
 // caller is who a session acts for in conversations.

@@ -42,7 +42,11 @@ func (p *people) onDeleted(_ context.Context, id protocol.UserID) {
 // blocked, and what they wrote.
 func (p *people) forget(id protocol.UserID) error {
 	p.s.publish(bus.Message{Kind: kindForget, Payload: []byte(id)})
-	return errors.Join(p.s.matcher.ForgetUser(p.s.life, id), p.s.chat.Forget(p.s.life, id))
+	err := errors.Join(p.s.matcher.ForgetUser(p.s.life, id), p.s.chat.Forget(p.s.life, id))
+	if p.s.talks != nil {
+		err = errors.Join(err, p.s.talks.Forget(p.s.life, id))
+	}
+	return err
 }
 
 // forgetDeparted forgets those that onDeleted could not.

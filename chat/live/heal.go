@@ -65,7 +65,10 @@ func (s *shard) healed(h healing, events []protocol.ConvEvent, err error) {
 		if e.Seq <= t.last {
 			continue
 		}
-		if e.Seq != t.last+1 {
+		switch {
+		case e.After == e.Seq-1:
+			e.After = 0 // followers who have something else see a gap, and ask
+		case e.After == 0 && e.Seq != t.last+1:
 			e.After = t.last
 		}
 		s.tell(t, told{e: e, d: mustJSON(e)}, "healed")
