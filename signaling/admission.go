@@ -133,7 +133,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h.patience.Pass()
 	k := newSocket(h, key, keep(r, h.cfg.RemoteAddr(r), h.cfg.Secure(r)))
-	conn := &listening{ev: k}
+	conn := &listening{ev: k, pool: &h.readers}
 	ws, err := h.upgrader.Upgrade(hijacker{w, conn}, r, nil)
 	if err != nil {
 		h.admission.leave(key)

@@ -34,8 +34,8 @@ const (
 	phaseOpen
 )
 
-// socket is one connection of a client. Its goroutine reads, handles and, at
-// the end, waits for the writer.
+// socket is one connection of a client. Its goroutine (at any time there is one) reads,
+// handles and, at the end, waits for the writer.
 type socket struct {
 	// Static after attach.
 	hub  *Hub
@@ -96,15 +96,34 @@ func keep(r *http.Request, addr netip.Addr, secure bool) *Request {
 	return &Request{Addr: addr, Host: r.Host, Secure: secure, Header: h}
 }
 
-// run is the life of a socket.
+// run is the life of a socket until its session is open. The session goes on on a
+// goroutine of its own, as often as need be: what opening and handling took of stack
+// is never given back below 4 KiB, and one that was not needed yet has 2 KiB.
 func (k *socket) run() {
-	defer k.hub.leave(k)
 	if s := k.open(); s != nil {
-		if !k.serve(s) {
-			k.hub.patience.Pass()
-		}
-		s.lose(k)
+		go k.attend(s)
+		return
 	}
+	k.end()
+}
+
+// attend serves the session, for as long as its client is talkative.
+func (k *socket) attend(s *Session) {
+	patient, more := k.serve(s)
+	if more {
+		go k.attend(s)
+		return
+	}
+	if !patient {
+		k.hub.patience.Pass()
+	}
+	s.lose(k)
+	k.end()
+}
+
+// end is the end of a socket.
+func (k *socket) end() {
+	defer k.hub.leave(k)
 	k.linger()
 	k.ended.Store(true)
 	k.wake()
@@ -162,17 +181,25 @@ func (k *socket) opening() (s *Session, ok bool) {
 	return s, true
 }
 
-// serve reads and handles until the socket closes; it reports whether it let others
-// go before the end.
-func (k *socket) serve(s *Session) (patient bool) {
-	for ok := true; ok; {
+// quietFor is how long a client is silent that will probably be silent again.
+const quietFor = 5 * time.Second
+
+// serve reads and handles until the socket closes, or until a client that was silent
+// for long has said something: then there is more to serve. patient: it let others go
+// before the end.
+func (k *socket) serve(s *Session) (patient, more bool) {
+	for quiet := false; !quiet; {
+		since := k.hub.clock()
 		patient = k.t.wait()
+		quiet = k.hub.clock()-since > quietFor
 		if patient || k.heavy {
 			k.hub.patience.Pass()
 		}
-		ok = k.serveOne(s)
+		if !k.serveOne(s) {
+			return patient, false
+		}
 	}
-	return patient
+	return patient, true
 }
 
 func (k *socket) serveOne(s *Session) bool {

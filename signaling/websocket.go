@@ -48,9 +48,12 @@ func (*peerClosed) Error() string { return "signaling: closed by the peer" }
 
 var errTooBig = errors.New("signaling: message too big")
 
-// readBuffer is the buffer of a connection that waits: enough for several small
-// messages; large ones are read past it.
+// readBuffer is enough for several small messages; large ones are read past it. A connection
+// that waits has none, where one can see that something came before reading it.
 const readBuffer = 1024
+
+// newReader makes what is in Hub.readers: buffers that no connection has.
+func newReader() any { return bufio.NewReaderSize(nil, readBuffer) }
 
 // newUpgrader makes WebSockets of requests that were let in. Its ReadBufferSize
 // is zero because hijacker brings the buffer. Buffers for writing are pooled and
@@ -90,8 +93,29 @@ func newWebSocket(ws *websocket.Conn, conn *listening, ev events) *webSocket {
 type listening struct {
 	net.Conn
 	ev    events
-	buf   *bufio.Reader // what the WebSocket reads from
+	pool  *sync.Pool    // Hub.readers
+	buf   *bufio.Reader // what the WebSocket reads from; without a buffer unless lent
+	lent  *bufio.Reader // of pool, whose buffer buf has
 	ready *readiness    // nil where one cannot look, as with TLS
+}
+
+// lend gives buf a buffer.
+func (c *listening) lend() {
+	if c.lent == nil {
+		c.lent = c.pool.Get().(*bufio.Reader)
+		c.lent.Reset(c)
+		*c.buf = *c.lent
+	}
+}
+
+// giveBack takes the buffer away, if nothing is in it.
+func (c *listening) giveBack() {
+	if c.lent != nil && c.ready != nil && c.buf.Buffered() == 0 {
+		*c.buf = bufio.Reader{}
+		c.lent.Reset(nil)
+		c.pool.Put(c.lent)
+		c.lent = nil
+	}
 }
 
 func (c *listening) Read(b []byte) (int, error) {
@@ -115,7 +139,8 @@ func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	h.conn.Conn = conn
-	h.conn.buf = bufio.NewReaderSize(h.conn, readBuffer)
+	h.conn.buf = &bufio.Reader{}
+	h.conn.lend()
 	if sc, ok := conn.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil { // without it reading just costs more memory
 			h.conn.ready = newReadiness(raw)
@@ -131,10 +156,15 @@ func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 func spoken(ws *websocket.Conn) bool { return ws.Subprotocol() == protocol.Subprotocol }
 
 func (t *webSocket) wait() (over bool) {
-	return t.conn.ready != nil && t.conn.buf.Buffered() == 0 && t.conn.ready.wait()
+	if t.conn.ready == nil || t.conn.buf.Buffered() > 0 {
+		return false
+	}
+	t.conn.giveBack()
+	return t.conn.ready.wait()
 }
 
 func (t *webSocket) next() (binary bool, err error) {
+	t.conn.lend()
 	kind, r, err := t.ws.NextReader()
 	if ce, ok := errors.AsType[*websocket.CloseError](err); ok {
 		if ce.Code == websocket.CloseNoStatusReceived {
