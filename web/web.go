@@ -25,7 +25,7 @@ type Config struct {
 	SDKOrigin string
 }
 
-// Handler serves the page at / and /r/<room id>, the SDK at /sdk/, and answers
+// Handler serves the page at /, /r/<room id>, /c and /c/<conversation id>, the SDK at /sdk/, and answers
 // everything else with a 404 page. It panics only if the files embedded at
 // build time cannot be read, which a test rules out.
 func Handler(cfg Config) http.Handler {
@@ -60,8 +60,9 @@ func rootFile(path string) string {
 	return ""
 }
 
-// roomPath is the page's address of a room. The page says whether it exists.
-var roomPath = regexp.MustCompile(`^/r/[A-Za-z0-9_-]{1,64}$`)
+// roomPath is the page's address of a room, of the chats, or of one of them. The page
+// says whether it exists.
+var roomPath = regexp.MustCompile(`^/r/[A-Za-z0-9_-]{1,64}$|^/c(/[A-Za-z0-9_-]{1,64})?$`)
 
 func newSite(cfg Config, files fs.FS) (*site, error) {
 	assets, err := loadAssets(files)

@@ -1,13 +1,14 @@
 import { Rondo, RondoError } from '../sdk/rondo.js';
 import { AccountPart } from './account.js';
 import { CallView, sharedWords } from './callview.js';
+import { Chats } from './chats.js';
 import { CheckView, devicesAllowed } from './check.js';
 import { DevicePanel } from './devices.js';
 import { Keys } from './keys.js';
 import { Landing } from './landing.js';
 import { Lobby } from './lobby.js';
 import { LocalMedia } from './media.js';
-import { loadPrefs, savePrefs } from './prefs.js';
+import { loadPrefs, ownLanguages, savePrefs } from './prefs.js';
 import { SearchView } from './search.js';
 import { Tabs } from './tabs.js';
 import { $, calm, complain, currentView, el, openDialog, say, setIcon, showView } from './ui.js';
@@ -43,6 +44,10 @@ class App {
   #lobby = new Lobby(this.#rondo);
   #keys = new Keys();
   #tabs = new Tabs(() => this.#drawOtherTabs());
+  #chats = new Chats(this.#rondo, {
+    language: () => (this.#accounts.account.user?.language || this.#landing.languages[0] || ownLanguages(navigator.languages)[0] || 'en').split('-')[0],
+    signIn: () => this.#accounts.open('login'),
+  });
   /** @type {Intent} */
   #intent = { do: 'find' };
   #roomId = roomOfPath();
@@ -60,7 +65,7 @@ class App {
     this.#wireRondo();
     this.#wireKeys();
     this.#accounts.attach(this.#rondo, { name: () => this.#prefs.name, changed: () => void this.#drawCounts(), profile: (user) => this.#landing.follow(user) });
-    addEventListener('popstate', () => this.#goHome());
+    addEventListener('popstate', () => this.#walkTo());
     this.#begin();
   }
 
@@ -84,11 +89,13 @@ class App {
 
   /** Shows where the user is, once it is known. */
   #firstView() {
-    if (currentView() !== 'start' && currentView() !== 'landing' && currentView() !== 'lobby') return;
+    if (currentView() === 'chats' && !this.#rondo.room && !this.#rondo.search) return;
+    if (!['start', 'landing', 'lobby', 'chats'].includes(currentView())) return;
     const { room, search, status } = this.#rondo;
     if (room) this.#enter(room);
     else if (search) this.#showSearch();
     else if (this.#roomId) this.#showLobby(status === 'open');
+    else if (Chats.place(location.pathname) !== null) this.#chats.show(Chats.place(location.pathname) ?? '');
     else showView('landing', document.body);
   }
 
@@ -106,6 +113,17 @@ class App {
     $('lobby-home', HTMLAnchorElement).addEventListener('click', (e) => {
       e.preventDefault();
       this.#goHome();
+    });
+    $('chats-open', HTMLAnchorElement).addEventListener('click', (e) => {
+      if (e.ctrlKey || e.metaKey || e.shiftKey) return;
+      e.preventDefault();
+      this.#goChats();
+    });
+    $('landing-topics', HTMLButtonElement).addEventListener('click', () => this.#goChats('topics'));
+    $('account-chats', HTMLButtonElement).addEventListener('click', () => {
+      $('account-dialog', HTMLDialogElement).close();
+      if (currentView() === 'call') this.#call.showChat(true);
+      else this.#goChats();
     });
     this.#drawTheme();
   }
@@ -196,17 +214,22 @@ class App {
     rondo.on('connection', ({ status, reason, retryMs }) => {
       this.#connection(status, retryMs, reason);
       if (status !== 'closed') return;
-      this.#leaveView();
-      showView('landing');
+      if (currentView() !== 'chats') {
+        this.#leaveView();
+        showView('landing');
+      }
       if (reason === 'auth') void this.#loggedOut();
       else complain(closedWords(reason), reason);
     });
     rondo.on('session', ({ reset }) => {
       this.#ready = true;
+      this.#chats.session();
+      for (const id of ['landing-topics', 'account-chats']) $(id, HTMLElement).hidden = !this.#chats.there;
       this.#landing.poolsChanged();
       void this.#drawCounts();
       if (reset && currentView() === 'search' && !rondo.search) this.#quietly(rondo.find(this.#landing.wish()));
     });
+    rondo.on('user', () => this.#chats.session());
     rondo.on('waiting', (w) => {
       if (w && currentView() === 'search') this.#search.update(w);
     });
@@ -360,6 +383,7 @@ class App {
     calm();
     this.#search.close();
     this.#check.close();
+    this.#chats.leave();
     if (room.kind === 'matched') this.#prefs.mode = room.mode;
     if (room.ended) {
       // It was over before it was shown.
@@ -407,8 +431,9 @@ class App {
     else $('lobby-name', HTMLInputElement).value = this.#prefs.name;
   }
 
-  /** Leaves call, search and check behind. */
+  /** Leaves call, search, check and chats behind. */
   #leaveView() {
+    this.#chats.leave();
     this.#check.close();
     this.#search.close();
     this.#call.close();
@@ -421,22 +446,44 @@ class App {
     this.#leaveView();
     this.#tabs.set('idle');
     mark('');
-    if (this.#roomId) {
-      this.#roomId = '';
-      history.pushState(null, '', '/');
-    }
+    this.#roomId = '';
+    if (location.pathname !== '/') history.pushState(null, '', '/');
     showView('landing');
     this.#drawOtherTabs();
     void this.#drawCounts();
     setTimeout(() => this.#accounts.idle(), 0); // after what is left now was told
   }
 
+  /** The user used the browser's buttons. */
+  #walkTo() {
+    const place = Chats.place(location.pathname);
+    if (place === null) this.#goHome();
+    else if (currentView() === 'chats') this.#chats.show(place);
+    else this.#goChats(place);
+  }
+
+  /** To the chats, away from whatever was on. @param {string} [place] */
+  #goChats(place = '') {
+    calm();
+    this.#leaveWork();
+    this.#leaveView();
+    this.#roomId = '';
+    this.#tabs.set('idle');
+    mark('');
+    this.#chats.go(place);
+    setTimeout(() => this.#accounts.idle(), 0);
+  }
+
+  #leaveWork() {
+    const rondo = this.#rondo;
+    if (rondo.room) void rondo.leave().catch(() => {});
+    else if (rondo.search) void rondo.cancel().catch(() => {});
+  }
+
   /** The user went away from whatever was on, to the start or (by the browser's buttons) to a room's door. */
   #goHome() {
     const room = roomOfPath();
-    const { rondo } = { rondo: this.#rondo };
-    if (rondo.room) void rondo.leave().catch(() => {});
-    else if (rondo.search) void rondo.cancel().catch(() => {});
+    this.#leaveWork();
     this.#leaveView();
     if (room && room !== this.#roomId) {
       this.#roomId = room;

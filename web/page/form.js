@@ -2,7 +2,7 @@ import { accountWords } from './words.js';
 import { $ } from './ui.js';
 
 /** The fields that the server names at the start of what it says. */
-const named = /^(email|username|password|name|code|login|current): ?/;
+const named = /^(email|username|password|name|code|login|current|with|about|user): ?/;
 
 /**
  * A form whose work is done by the server: one try at a time, and what went
@@ -11,14 +11,17 @@ const named = /^(email|username|password|name|code|login|current): ?/;
 export class ServerForm {
   #form;
   #error;
+  #words;
   #busy = false;
 
   /**
    * @param {string} form id
    * @param {string} error id of the line that says what went wrong
    * @param {() => Promise<unknown>} work
+   * @param {(err: any) => string} [words] what went wrong
    */
-  constructor(form, error, work) {
+  constructor(form, error, work, words = accountWords) {
+    this.#words = words;
     this.#form = $(form, HTMLFormElement);
     this.#error = $(error, HTMLElement);
     this.#form.addEventListener('submit', (e) => {
@@ -55,7 +58,7 @@ export class ServerForm {
       await work();
     } catch (err) {
       const field = err instanceof Mistake ? err.field : (named.exec(err instanceof Error ? err.message : '')?.[1] ?? '');
-      this.complain(field || this.#likely(err), err instanceof Mistake ? err.message : accountWords(err));
+      this.complain(field || this.#likely(err), err instanceof Mistake ? err.message : this.#words(err));
     } finally {
       this.#busy = false;
       this.#form.removeAttribute('aria-busy');

@@ -59,7 +59,7 @@ export function setIcon(button, name) {
   button.querySelector('use')?.setAttribute('href', `#i-${name}`);
 }
 
-/** @typedef {'start' | 'landing' | 'check' | 'lobby' | 'search' | 'call'} View */
+/** @typedef {'start' | 'landing' | 'check' | 'lobby' | 'search' | 'call' | 'chats'} View */
 
 /** @returns {View} */
 export function currentView() {

@@ -240,3 +240,111 @@ export function ago(at, now) {
   if (minutes < 48 * 60) return count(Math.floor(minutes / 60), 'hour', 'hours') + ' ago';
   return count(Math.floor(minutes / 1440), 'day', 'days') + ' ago';
 }
+
+// ---- conversations ----
+
+const times = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
+const days = new Intl.DateTimeFormat('en', { weekday: 'long', day: 'numeric', month: 'long' });
+const dates = new Intl.DateTimeFormat('en', { day: 'numeric', month: 'short', year: 'numeric' });
+const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
+
+/** @param {number} at */
+export function clock(at) {
+  return times.format(at);
+}
+
+/** @param {number} at */
+export function fullTime(at) {
+  return full.format(at);
+}
+
+/** @param {number} at @returns {string} the same for all of one day, here */
+export function dayKey(at) {
+  const d = new Date(at);
+  return `${d.getFullYear()}-${d.getMonth() + 1}-${d.getDate()}`;
+}
+
+/** @param {number} at @param {number} now */
+export function dayWords(at, now) {
+  if (dayKey(at) === dayKey(now)) return 'Today';
+  if (dayKey(at) === dayKey(now - 86_400_000)) return 'Yesterday';
+  return new Date(at).getFullYear() === new Date(now).getFullYear() ? days.format(at) : dates.format(at);
+}
+
+/** When something was, as short as it can be said. @param {number} at @param {number} now */
+export function shortTime(at, now) {
+  if (dayKey(at) === dayKey(now)) return clock(at);
+  if (dayKey(at) === dayKey(now - 86_400_000)) return 'Yesterday';
+  return dates.format(at).replace(new Date(now).getFullYear().toString(), '').replace(/[, ]+$/, '');
+}
+
+/** @param {number} n */
+export function bytes(n) {
+  if (n < 1000) return `${n} B`;
+  if (n < 1_000_000) return `${Math.round(n / 1000)} kB`;
+  return `${(n / 1_000_000).toFixed(1)} MB`;
+}
+
+/** @param {'sent' | 'delivered' | 'read' | 'sending'} state */
+export function receiptWords(state) {
+  return { sending: 'Sending', sent: 'Sent', delivered: 'Delivered', read: 'Read' }[state];
+}
+
+/** @param {string} language of the original @param {boolean} original it is shown */
+export function translatedWords(language, original) {
+  if (original) return 'Show the translation';
+  let name = '';
+  try {
+    name = language ? (new Intl.DisplayNames(['en'], { type: 'language' }).of(language) ?? '') : '';
+  } catch {
+    // then without
+  }
+  return name ? `Translated from ${name} · Show original` : 'Translated · Show original';
+}
+
+/** @param {{name: string}[]} people */
+export function typingWords(people) {
+  if (people.length === 0) return '';
+  if (people.length === 1) return `${people[0].name || 'Somebody'} is writing …`;
+  if (people.length === 2) return `${people[0].name} and ${people[1].name} are writing …`;
+  return `${people.length} people are writing …`;
+}
+
+/** @param {string} kind @param {number} members @param {number} online */
+export function membersWords(kind, members, online) {
+  const here = online > 0 ? `, ${online} here now` : '';
+  return kind === 'topic' || kind === 'group' ? count(members, 'member', 'members') + here : '';
+}
+
+/**
+ * What went wrong in a conversation.
+ *
+ * @param {any} err
+ */
+export function convWords(err) {
+  switch (err?.code) {
+    case 'rate_limited':
+      return err.retryMs > 1500 ? `Not so fast: wait ${duration(err.retryMs)}.` : 'Not so fast. Wait a moment.';
+    case 'forbidden':
+      return 'You may not do that here.';
+    case 'not_found':
+      return 'It is not there, or not for you.';
+    case 'already':
+      return 'That is so already.';
+    case 'passcode':
+      return 'That is not the passcode.';
+    case 'too_large':
+      return 'That is too large.';
+    case 'unauthorized':
+      return 'Log in for that.';
+    case 'offline':
+    case 'timeout':
+    case 'session_lost':
+    case 'closed':
+      return 'No connection. It will be sent when there is one.';
+    case 'unavailable':
+      return 'That does not work at the moment. Please try again soon.';
+    default:
+      return accountWords(err);
+  }
+}

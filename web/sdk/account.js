@@ -1,6 +1,7 @@
 import { Emitter } from './emitter.js';
 import { RondoError } from './errors.js';
 import { createPasskey, showPasskey } from './passkey.js';
+import { parse, toProblem } from './rest.js';
 import { webStore } from './storage.js';
 
 /**
@@ -505,32 +506,4 @@ export class Account extends Emitter {
 /** @returns {string} for one intent */
 function newKey() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, '0')).join('');
-}
-
-/** @param {string} text @returns {any} */
-function parse(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new RondoError('internal', 'The server’s answer cannot be read.');
-  }
-}
-
-/**
- * @param {Response} response
- * @param {string} text problem+json, or what something in between says
- * @returns {RondoError}
- */
-function toProblem(response, text) {
-  /** @type {any} */
-  let p = null;
-  try {
-    p = JSON.parse(text);
-  } catch {
-    // not the server's
-  }
-  const retry = Number(p?.retry_ms) || 1000 * Number(response.headers.get('Retry-After')) || 0;
-  if (typeof p?.code === 'string') return new RondoError(p.code, typeof p.detail === 'string' ? p.detail : 'Something went wrong.', retry);
-  const code = response.status === 429 ? 'rate_limited' : response.status >= 502 ? 'unavailable' : 'internal';
-  return new RondoError(code, 'Something went wrong.', retry);
 }

@@ -11,8 +11,10 @@
  *     await rondo.find({ pool: 'video', tags: ['jazz'] });
  */
 import { Connection } from './connection.js';
+import { Conversations } from './conversations.js';
 import { Emitter } from './emitter.js';
 import { RondoError } from './errors.js';
+import { Rest } from './rest.js';
 import { Room } from './room.js';
 import { browserStorage } from './storage.js';
 
@@ -20,6 +22,8 @@ export { Account } from './account.js';
 export { Call } from './call.js';
 export { Emitter } from './emitter.js';
 export { Chat } from './chat.js';
+export { ConversationView, isMember } from './conversation.js';
+export { Conversations } from './conversations.js';
 export { openDevices, stopStream } from './devices.js';
 export { RondoError } from './errors.js';
 export { passkeysFill, passkeysWork } from './passkey.js';
@@ -88,12 +92,15 @@ export class Rondo extends Emitter {
   search = null;
   /** The room that we are in. @type {Room | null} */
   room = null;
+  /** Chat that lasts, where `features` has `conversations`. @type {Conversations} */
+  conversations;
 
   #connection;
   #storage;
   #guestKey;
   #guest;
   #name;
+  #who = ''; // whose conversations are at hand
   /** @type {Ice | undefined} */
   #ice;
   #iceAt = 0;
@@ -137,6 +144,11 @@ export class Rondo extends Emitter {
       random: options.random,
     });
     const c = this.#connection;
+    const rest = new Rest({ base: `${url.replace(/^ws/, 'http').replace(/\/ws\/?$/, '')}/api/v1`, prepare: options.prepare, fetch: options.fetch });
+    this.conversations = new Conversations(
+      { request: (t, d, o) => c.request(t, d, o), send: (t, d, o) => c.send(t, d, o), you: () => this.user?.id ?? '', random: options.random },
+      rest,
+    );
     c.on('status', (e) => this.#status(e));
     c.on('welcome', ({ welcome, reset }) => this.#welcomed(welcome, reset));
     c.on('resumed', (d) => this.#resumed(d));
@@ -360,6 +372,7 @@ export class Rondo extends Emitter {
       this.#storage.local.set(this.#guestKey, w.guest);
     }
     if (reset) this.#recover();
+    this.conversations.connected(false);
     this.emit('session', { fresh: false, reset });
   }
 
@@ -373,6 +386,8 @@ export class Rondo extends Emitter {
       this.#guest = '';
       this.#storage.local.remove(this.#guestKey);
     }
+    if (this.#who && this.#who !== user.id) this.conversations.connected(true);
+    this.#who = user.id;
     if (before && (before.id !== user.id || before.name !== user.name || before.guest !== user.guest)) this.emit('user', user);
   }
 
@@ -407,7 +422,10 @@ export class Rondo extends Emitter {
   #resumed(d) {
     this.#setIce(d.ice);
     const state = d.state;
-    if (!state) return;
+    if (!state) {
+      this.conversations.connected(false);
+      return;
+    }
     const fresh = this.user === null;
     this.#setUser(state.user);
     this.limits = state.limits;
@@ -425,6 +443,7 @@ export class Rondo extends Emitter {
       if (state.room) this.#enter(state.room);
     }
     if (!asked) this.emit('waiting', this.search);
+    this.conversations.connected(false);
     this.emit('session', { fresh, reset: false });
   }
 
@@ -436,6 +455,7 @@ export class Rondo extends Emitter {
       if (this.search) this.#setSearch(m.d, this.#searches);
     } else if (m.t === 'match.found') this.#found(m.room ?? '', m.d);
     else if (m.t === 'match.stopped') this.#stop(m.d?.reason ?? '', m.d?.retry_ms ?? 0);
+    else if (m.t.startsWith('conv.')) this.conversations.handle(m);
     else if (m.room && this.room && m.room === this.room.id) {
       this.room.handle(m);
       if (this.room?.ended) this.#endRoom('lost');

@@ -147,5 +147,110 @@
  * @property {any} d
  *
  * @typedef {'ice-timeout' | 'ice-disconnected' | 'dtls' | 'media-denied' | 'no-turn' | 'peer-left' | 'other'} FailReason
+ *
+ * Conversations (docs/protocol.md, section 11); times are Unix milliseconds.
+ *
+ * @typedef {'direct' | 'group' | 'topic'} ConvKind
+ * @typedef {'owner' | 'moderator' | 'member' | 'invited' | 'left' | 'banned'} ConvRole
+ * @typedef {'everyone' | 'members' | 'moderators'} ConvWriters
+ *
+ * @typedef {object} ConvInfo what readers see of a conversation
+ * @property {string} id
+ * @property {ConvKind} kind
+ * @property {string} [name]
+ * @property {string} [about]
+ * @property {string} [language]
+ * @property {string[]} [tags]
+ * @property {ConvWriters} writers
+ * @property {number} [slow_s]
+ * @property {number} [retention_s]
+ * @property {boolean} guests
+ * @property {boolean} passcode
+ * @property {number} members
+ * @property {number} seq
+ * @property {number} rev
+ * @property {number} [oldest]
+ * @property {number} created_at
+ * @property {number} active_at
+ * @property {boolean} [deleted]
+ *
+ * @typedef {object} ConvPerson
+ * @property {string} id
+ * @property {string} name
+ * @property {boolean} [guest]
+ * @property {ConvRole} role
+ * @property {number} joined_at
+ * @property {number} rev
+ * @property {number} delivered
+ * @property {number} read
+ *
+ * @typedef {object} ConvFile served at `/api/v1/files/{id}`
+ * @property {string} id
+ * @property {string} name
+ * @property {string} type
+ * @property {number} size
+ * @property {number} [width]
+ * @property {number} [height]
+ *
+ * @typedef {{emoji: string, count: number, by: string[]}} ConvReaction
+ *
+ * @typedef {object} ConvMessage
+ * @property {number} seq its place for ever
+ * @property {number} rev of its last change
+ * @property {string} from
+ * @property {string} name
+ * @property {string} cid
+ * @property {string} text
+ * @property {number} [reply_to]
+ * @property {number} [thread]
+ * @property {number} [replies]
+ * @property {string[]} [mentions]
+ * @property {ConvFile[]} [files]
+ * @property {ConvReaction[]} [reactions]
+ * @property {boolean} [pinned]
+ * @property {number} at
+ * @property {number} [edited_at]
+ * @property {number} [deleted_at]
+ *
+ * @typedef {object} ConvEvent
+ * @property {string} room
+ * @property {number} seq
+ * @property {number} at
+ * @property {string} [by]
+ * @property {ConvMessage} [message]
+ * @property {ConvPerson} [person]
+ * @property {ConvInfo} [conversation]
+ *
+ * @typedef {ConvInfo & {me: ConvPerson, peer?: ConvPerson, last?: ConvMessage, unread: number}} ConvEntry
+ *
+ * @typedef {{seq: number, messages: ConvMessage[] | null, older: boolean, newer: boolean}} ConvHistory
+ * @typedef {{seq: number, more?: boolean, reset?: boolean, messages: ConvMessage[] | null, people: ConvPerson[] | null, conversation?: ConvInfo}} ConvSync
+ *
+ * @typedef {object} ConvOpened
+ * @property {ConvInfo} conversation
+ * @property {ConvPerson} [me]
+ * @property {ConvPerson[] | null} people
+ * @property {number[] | null} pins
+ * @property {ConvHistory} [history]
+ * @property {ConvSync} [sync]
+ * @property {number} unread
+ * @property {number} online
+ * @property {string[] | null} here
+ *
+ * @typedef {object} ConvCreate
+ * @property {ConvKind} kind
+ * @property {string} [with] user id or username, of a direct one
+ * @property {string} [name]
+ * @property {string} [about]
+ * @property {string} [language]
+ * @property {string[]} [tags]
+ * @property {ConvWriters} [writers]
+ * @property {number} [slow_s]
+ * @property {number} [retention_s]
+ * @property {boolean} [guests]
+ * @property {string} [passcode]
+ *
+ * @typedef {{seq: number, rev: number, from?: string, text: string}} ConvTranslation
+ * @typedef {{room: string, message: ConvMessage}} ConvHit
  */
 export {};
