@@ -22,7 +22,9 @@ import (
 // backupFormat is the version of the format of files. A file is lines of JSON: a Header; for each table a
 // section, its rows as arrays (bytes in base64), and the section's end; and a trailer with the SHA-256 of
 // all lines before it.
-const backupFormat = 1
+//
+// Version 1 has accounts only.
+const backupFormat = 2
 
 // ephemeral lists the tables that backups leave out: what lives for minutes, and sessions. After a
 // restore they would bring sessions back that ended since, and mails that were sent.
@@ -32,12 +34,36 @@ func ephemeral() []string {
 
 // Header is what a backup says of itself.
 type Header struct {
-	Format  int       `json:"rondo_backup"`
-	Schema  int64     `json:"schema"` // version of the tables
-	Made    time.Time `json:"made"`
-	Program string    `json:"program"`
+	Format int   `json:"rondo_backup"`
+	Schema int64 `json:"schema"` // version of the tables
+	// Others are the versions of the tables of other parts (Store.With).
+	Others  map[string]int64 `json:"others,omitempty"`
+	Made    time.Time        `json:"made"`
+	Program string           `json:"program"`
 	// Secret is auth.Signer.Fingerprint of the service's secret, without which much of the backup is of no use.
 	Secret string `json:"secret"`
+}
+
+// describe says which tables the backup has.
+func (h *Header) describe(have versions) {
+	h.Format, h.Schema, h.Others = 1, have[setName], nil // a program that is older can read it
+	for name, version := range have {
+		if name != setName && version > 0 {
+			if h.Others == nil {
+				h.Format, h.Others = backupFormat, map[string]int64{}
+			}
+			h.Others[name] = version
+		}
+	}
+}
+
+// versions is what describe was told.
+func (h *Header) versions() versions {
+	all := versions{setName: h.Schema}
+	for name, version := range h.Others {
+		all[name] = version
+	}
+	return all
 }
 
 // section begins a table.
@@ -111,7 +137,7 @@ func (s *Store) writeBackup(ctx context.Context, f io.Writer, h Header, progress
 		if err != nil {
 			return err
 		}
-		h.Format, h.Schema = backupFormat, have.version
+		h.describe(have.versions)
 		if err := w.write(h); err != nil {
 			return err
 		}

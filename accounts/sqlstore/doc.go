@@ -4,7 +4,7 @@
 // A Store is everything that several parts need of the same tables: the
 // accounts.Store, the outbox of internal/mail, the auth.KeyStore, the list of revocations
 // and the saved answers of REST. Times are microseconds; 0 is the zero time.
-// It also copies all of it: Move to another database, Backup to a file and Restore from it.
+// It also copies all of it, and the tables of other parts (With): Move to another database, Backup to a file and Restore from it.
 // In MariaDB all text, ids too, is utf8mb4: a column of ASCII cannot be compared with what a client may send.
 package sqlstore
 
@@ -13,6 +13,7 @@ import (
 	"embed"
 	"errors"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/rondo-chat/rondo/accounts"
@@ -27,8 +28,9 @@ const setName = "accounts"
 
 // Store implements accounts.Store. It is safe for concurrent use, also by several nodes.
 type Store struct {
-	db    *database.DB
-	files fs.FS // migrations
+	db     *database.DB
+	files  fs.FS // migrations
+	others []set // what copies take too
 }
 
 var _ accounts.Store = (*Store)(nil)
@@ -38,6 +40,14 @@ func New(db *database.DB) *Store { return &Store{db: db, files: migrations} }
 
 // Migrate brings the tables up to date; any number of nodes may do so at once.
 func (s *Store) Migrate(ctx context.Context) error { return s.db.Migrate(ctx, setName, s.files) }
+
+// With returns the store with another part's set of migrations (database.DB.Migrate) in the same database: copies take its
+// tables too, as far as there are any. Migrate stays that part's own.
+func (s *Store) With(name string, files fs.FS) *Store {
+	all := *s
+	all.others = append(slices.Clone(s.others), set{name, files})
+	return &all
+}
 
 // Write implements accounts.Store.
 func (s *Store) Write(ctx context.Context, name string, f func(accounts.Tx) error) error {

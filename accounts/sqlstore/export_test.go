@@ -22,13 +22,25 @@ func NewWith(db *database.DB, files fs.FS) *Store { return &Store{db: db, files:
 func (s *Store) DB() *database.DB { return s.db }
 
 // MigrateTo is Migrate to an older version.
-func (s *Store) MigrateTo(ctx context.Context, version int64) error { return s.migrateTo(ctx, version) }
+func (s *Store) MigrateTo(ctx context.Context, version int64) error {
+	return s.migrateTo(ctx, versions{setName: version})
+}
 
 // Newest is the version of the last migration.
-func (s *Store) Newest() (int64, error) { return s.newest() }
+func (s *Store) Newest() (int64, error) { return s.sets()[0].newest(s.db.Engine()) }
 
 // Covered lists the tables that are copied.
-func (s *Store) Covered() ([]string, error) { return s.tablesAt(math.MaxInt64) }
+func (s *Store) Covered() ([]string, error) {
+	var names []string
+	for _, set := range s.sets() {
+		tables, err := set.tablesAt(s.db.Engine(), math.MaxInt64)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, tables...)
+	}
+	return names, nil
+}
 
 // Ephemeral lists those that backups leave out.
 func Ephemeral() []string { return ephemeral() }

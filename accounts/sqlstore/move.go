@@ -28,7 +28,7 @@ func (s *Store) Move(ctx context.Context, to *Store, progress Progress) ([]Check
 		if have, err = s.schemaOf(q); err != nil {
 			return err
 		}
-		if err := to.prepare(ctx, have.version); err != nil {
+		if err := to.prepare(ctx, have.versions); err != nil {
 			return err
 		}
 		return to.db.Write(ctx, "move", func(tx *database.Tx) (err error) {
@@ -39,7 +39,7 @@ func (s *Store) Move(ctx context.Context, to *Store, progress Progress) ([]Check
 	if err != nil {
 		return checks, err
 	}
-	return checks, to.Migrate(context.WithoutCancel(ctx)) // what is there stays there
+	return checks, to.migrateOn(context.WithoutCancel(ctx), have.versions) // what is there stays there
 }
 
 // copyAll copies the tables that q reads, and checks all that can be checked before the commit.

@@ -18,25 +18,40 @@ import (
 // read back as the backup has them. The tables are compared also where the error is ErrDiffers. Errors:
 // ErrOccupied, ErrDiffers.
 func (s *Store) Restore(ctx context.Context, b *Backup, progress Progress) ([]Check, error) {
-	newest, err := s.newest()
-	if err != nil {
+	want := b.Header.versions()
+	if err := s.knows(want); err != nil {
 		return nil, err
 	}
-	if b.Header.Schema > newest {
-		return nil, errNewer
-	}
-	if err := s.prepare(ctx, b.Header.Schema); err != nil {
+	if err := s.prepare(ctx, want); err != nil {
 		return nil, err
 	}
 	var checks []Check
-	err = s.db.Write(ctx, "restore", func(tx *database.Tx) (err error) {
+	err := s.db.Write(ctx, "restore", func(tx *database.Tx) (err error) {
 		checks, err = s.restore(ctx, b, tx, progress)
 		return err
 	})
 	if err != nil {
 		return checks, err
 	}
-	return checks, s.Migrate(context.WithoutCancel(ctx)) // what is there stays there
+	return checks, s.migrateOn(context.WithoutCancel(ctx), want) // what is there stays there
+}
+
+// knows returns errNewer unless the program knows all these versions.
+func (s *Store) knows(want versions) error {
+	known := versions{}
+	for _, set := range s.sets() {
+		newest, err := set.newest(s.db.Engine())
+		if err != nil {
+			return err
+		}
+		known[set.name] = newest
+	}
+	for name, version := range want {
+		if version > known[name] {
+			return errNewer
+		}
+	}
+	return nil
 }
 
 func (s *Store) restore(ctx context.Context, b *Backup, tx *database.Tx, progress Progress) ([]Check, error) {

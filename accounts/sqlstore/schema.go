@@ -60,11 +60,23 @@ func (t table) fits(columns []column) error {
 // String shows the column in errors.
 func (c column) String() string { return c.Name + " " + string(c.Kind) }
 
-// schema is the tables of one version of the migrations, in the order in which they are made: what a
-// table refers to comes before it.
+// set is a set of migrations: those of one part of the program.
+type set struct {
+	name  string
+	files fs.FS
+}
+
+// sets lists all that is copied, the accounts first.
+func (s *Store) sets() []set { return append([]set{{setName, s.files}}, s.others...) }
+
+// versions says which version of each set there is; 0: no table of it.
+type versions map[string]int64
+
+// schema is the tables of one version of each set, in the order in which they are made: what a table
+// refers to comes before it.
 type schema struct {
-	version int64
-	tables  []table
+	versions versions
+	tables   []table
 }
 
 // table returns the table with the name; one without columns if there is none.
@@ -81,42 +93,56 @@ var (
 	errTooNew   = errors.New("the database is newer than this program: use the version of Rondo that wrote it")
 )
 
-// schemaOf reads which version a database has and what its tables look like.
+// schemaOf reads which versions a database has and what its tables look like.
 func (s *Store) schemaOf(q database.Queryer) (schema, error) {
-	version, err := s.versionOf(q)
-	if err != nil {
-		return schema{}, err
-	}
-	newest, err := s.newest()
-	switch {
-	case err != nil:
-		return schema{}, err
-	case version == 0:
-		return schema{}, errNoTables
-	case version > newest:
-		return schema{}, errTooNew
-	}
-	names, err := s.tablesAt(version)
-	if err != nil {
-		return schema{}, err
-	}
-	have := schema{version: version}
-	for _, name := range names {
-		columns, err := columnsOf(q, name)
+	have := schema{versions: versions{}}
+	for _, set := range s.sets() {
+		version, err := set.versionOf(q)
 		if err != nil {
 			return schema{}, err
 		}
-		if len(columns) == 0 {
-			return schema{}, fmt.Errorf("table %s is missing in the database", name)
+		newest, err := set.newest(q.Engine())
+		switch {
+		case err != nil:
+			return schema{}, err
+		case version == 0 && set.name == setName:
+			return schema{}, errNoTables
+		case version > newest:
+			return schema{}, errTooNew
 		}
-		have.tables = append(have.tables, table{name: name, columns: columns})
+		have.versions[set.name] = version
+		tables, err := set.describe(q, version)
+		if err != nil {
+			return schema{}, err
+		}
+		have.tables = append(have.tables, tables...)
 	}
 	return have, nil
 }
 
+// describe reads what the tables of the version look like.
+func (s set) describe(q database.Queryer, version int64) ([]table, error) {
+	names, err := s.tablesAt(q.Engine(), version)
+	if err != nil {
+		return nil, err
+	}
+	var tables []table
+	for _, name := range names {
+		columns, err := columnsOf(q, name)
+		if err != nil {
+			return nil, err
+		}
+		if len(columns) == 0 {
+			return nil, fmt.Errorf("table %s is missing in the database", name)
+		}
+		tables = append(tables, table{name: name, columns: columns})
+	}
+	return tables, nil
+}
+
 // versionOf returns the version of the newest migration that ran; 0: none did.
-func (s *Store) versionOf(q database.Queryer) (version int64, err error) {
-	const versions = "goose_" + setName
+func (s set) versionOf(q database.Queryer) (version int64, err error) {
+	versions := "goose_" + s.name
 	columns, err := describe(q, versions)
 	if err != nil || len(columns) == 0 {
 		return 0, err
@@ -125,9 +151,27 @@ func (s *Store) versionOf(q database.Queryer) (version int64, err error) {
 	return version, err
 }
 
-// migrateTo brings the tables to a version that the program knows, not further.
-func (s *Store) migrateTo(ctx context.Context, version int64) error {
-	return s.db.Migrate(ctx, setName, upTo{s.files, version})
+// migrateTo brings the tables to versions that the program knows, not further.
+func (s *Store) migrateTo(ctx context.Context, want versions) error {
+	for _, set := range s.sets() {
+		if version := want[set.name]; version > 0 {
+			if err := s.db.Migrate(ctx, set.name, upTo{set.files, version}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// migrateOn brings the sets of which there are tables up to date.
+func (s *Store) migrateOn(ctx context.Context, have versions) error {
+	newest := versions{}
+	for name, version := range have {
+		if version > 0 {
+			newest[name] = math.MaxInt64 - 1
+		}
+	}
+	return s.migrateTo(ctx, newest)
 }
 
 // upTo is a folder of migrations without those after a version.
@@ -153,8 +197,8 @@ func versionIn(name string) int64 {
 }
 
 // newest is the version of the last migration.
-func (s *Store) newest() (int64, error) {
-	files, err := s.migrationFiles()
+func (s set) newest(engine database.Engine) (int64, error) {
+	files, err := s.migrationFiles(engine)
 	if err != nil || len(files) == 0 {
 		return 0, err
 	}
@@ -162,8 +206,8 @@ func (s *Store) newest() (int64, error) {
 }
 
 // migrationFiles lists the engine's migrations in their order.
-func (s *Store) migrationFiles() ([]string, error) {
-	files, err := fs.Glob(s.files, "migrations/"+string(s.db.Engine())+"/*.sql")
+func (s set) migrationFiles(engine database.Engine) ([]string, error) {
+	files, err := fs.Glob(s.files, "migrations/"+string(engine)+"/*.sql")
 	if err != nil {
 		return nil, err
 	}
@@ -179,8 +223,8 @@ var (
 // tablesAt lists the tables of a version, in the order in which the migrations make them. It reads the
 // migrations and not the database, which may hold tables of others. That it finds all is tested
 // against the databases.
-func (s *Store) tablesAt(version int64) ([]string, error) {
-	files, err := s.migrationFiles()
+func (s set) tablesAt(engine database.Engine, version int64) ([]string, error) {
+	files, err := s.migrationFiles(engine)
 	if err != nil {
 		return nil, err
 	}
@@ -227,8 +271,9 @@ func describe(q database.Queryer, name string) ([]column, error) {
 	case database.SQLite:
 		query = `SELECT name, type, CASE WHEN "notnull" THEN 'NO' ELSE 'YES' END FROM pragma_table_info(?)`
 	case database.MySQL:
-		query = "SELECT column_name, column_type, is_nullable FROM information_schema.columns" +
-			" WHERE table_schema = DATABASE() AND table_name = ?"
+		// A column of bytes may say that they are text: one in which spaces at the end count.
+		query = "SELECT column_name, CASE column_comment WHEN 'text' THEN 'text' ELSE column_type END, is_nullable" +
+			" FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ?"
 	}
 	rows, err := q.Query(query, name)
 	return all(rows, err, func(row scanner) (column, error) {
@@ -262,9 +307,13 @@ func kindOf(declared string) (kind, error) {
 
 // vacant returns an error if any table of the program is there and has a row.
 func (s *Store) vacant(q database.Queryer) error {
-	names, err := s.tablesAt(math.MaxInt64)
-	if err != nil {
-		return err
+	var names []string
+	for _, set := range s.sets() {
+		tables, err := set.tablesAt(q.Engine(), math.MaxInt64)
+		if err != nil {
+			return err
+		}
+		names = append(names, tables...)
 	}
 	for _, name := range names {
 		columns, err := describe(q, name)
@@ -288,19 +337,25 @@ func (s *Store) vacant(q database.Queryer) error {
 // ErrOccupied means that a database that is to be filled is not empty.
 var ErrOccupied = errors.New("the database that is to be filled is not empty")
 
-// prepare gives an empty database the tables of a version.
-func (s *Store) prepare(ctx context.Context, version int64) error {
+// prepare gives an empty database the tables of these versions.
+func (s *Store) prepare(ctx context.Context, want versions) error {
 	if err := s.db.Read(ctx, "vacant", s.vacant); err != nil {
 		return err
 	}
-	if err := s.migrateTo(ctx, version); err != nil {
+	if err := s.migrateTo(ctx, want); err != nil {
 		return err
 	}
 	return s.db.Read(ctx, "version", func(q database.Queryer) error {
-		have, err := s.versionOf(q)
-		if err == nil && have != version {
-			err = fmt.Errorf("the tables there have version %d already, those to copy %d: use a database that has no tables yet", have, version)
+		for _, set := range s.sets() {
+			have, err := set.versionOf(q)
+			if err != nil {
+				return err
+			}
+			if want := want[set.name]; want > 0 && have != want {
+				return fmt.Errorf("the tables of %s there have version %d already, those to copy %d: use a database that has no tables yet",
+					set.name, have, want)
+			}
 		}
-		return err
+		return nil
 	})
 }

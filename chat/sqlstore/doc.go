@@ -19,6 +19,7 @@ import (
 	"embed"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"math"
 	"strings"
 
@@ -39,6 +40,9 @@ var _ conversations.Store = (*Store)(nil)
 
 // New returns the store in the database, whose tables Migrate makes.
 func New(db *database.DB) *Store { return &Store{db: db} }
+
+// Migrations returns the set of migrations: for who copies databases.
+func Migrations() (set string, files fs.FS) { return setName, migrations }
 
 // Migrate brings the tables up to date; any number of nodes may do so at once.
 func (s *Store) Migrate(ctx context.Context) error { return s.db.Migrate(ctx, setName, migrations) }

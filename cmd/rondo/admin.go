@@ -16,6 +16,7 @@ import (
 	"github.com/rondo-chat/rondo/accounts"
 	"github.com/rondo-chat/rondo/accounts/sqlstore"
 	"github.com/rondo-chat/rondo/auth"
+	chatsql "github.com/rondo-chat/rondo/chat/sqlstore"
 	"github.com/rondo-chat/rondo/internal/database"
 	"github.com/rondo-chat/rondo/internal/mail"
 	"github.com/rondo-chat/rondo/internal/password"
@@ -236,7 +237,7 @@ func (o *office) openURL(ctx context.Context, setting, passwordFile, url string,
 		return nil, err
 	}
 	o.closers = append(o.closers, func() { _ = db.Close() })
-	return sqlstore.New(db), nil
+	return sqlstore.New(db).With(chatsql.Migrations()), nil
 }
 
 // sqliteFile returns the file that a URL names, if it names one.

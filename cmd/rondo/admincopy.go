@@ -12,7 +12,7 @@ import (
 	"github.com/rondo-chat/rondo/internal/database"
 )
 
-// backup writes the accounts to a file.
+// backup writes accounts and conversations to a file.
 func (o *office) backup(ctx context.Context) error {
 	signer, err := o.signer(false)
 	if err != nil {
