@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 
 	"github.com/rondo-chat/rondo/protocol"
 )
@@ -68,11 +67,7 @@ func (c *Client) Info(ctx context.Context, room protocol.RoomID) (protocol.RoomI
 
 // Chat sends a chat message under a number of the client's own.
 func (c *Client) Chat(ctx context.Context, room protocol.RoomID, text string) (protocol.ChatSent, error) {
-	c.mu.Lock()
-	c.cids++
-	cid := fmt.Sprintf("%s-%d", c.cidPrefix, c.cids)
-	c.mu.Unlock()
-	return c.ChatAs(ctx, room, protocol.ChatSend{CID: cid, Text: text})
+	return c.ChatAs(ctx, room, protocol.ChatSend{CID: c.newCID(), Text: text})
 }
 
 // ChatAs sends a chat message; the same CID again gives the first answer.

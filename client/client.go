@@ -85,6 +85,7 @@ type Client struct {
 	nextID  uint32
 	cids    uint64
 	pending map[uint32]*call
+	views   map[protocol.RoomID]*View
 	closing bool  // Close was called
 	err     error // why the client ended
 }
@@ -269,6 +270,7 @@ func (c *Client) welcomed(m *envelope, again bool) error {
 	c.chat.forget()
 	if again {
 		c.emit(Up{New: true})
+		c.reopenViews()
 	}
 	return nil
 }
@@ -298,6 +300,7 @@ func (c *Client) resumed(m *envelope) error {
 		c.chat.state(r.State.Room)
 	}
 	c.emit(Up{State: r.State})
+	c.reopenViews()
 	return nil
 }
 

@@ -76,6 +76,26 @@ type (
 		From protocol.MemberID
 		On   bool
 	}
+	// ConvEvent is a lasting change in a conversation that is followed (section 11). A View takes it instead,
+	// as the others of a conversation.
+	ConvEvent struct{ protocol.ConvEvent }
+	// ConvMarks tells how far somebody is. Dropped when the queue is full, as ConvPresence and ConvTyping.
+	ConvMarks struct {
+		Room protocol.RoomID
+		protocol.ConvMarked
+	}
+	// ConvPresence is who is there.
+	ConvPresence struct {
+		Room protocol.RoomID
+		protocol.ConvPresence
+	}
+	// ConvTyping tells that somebody writes.
+	ConvTyping struct {
+		Room protocol.RoomID
+		protocol.ConvTyping
+	}
+	// ConvRemoved: the conversation is no more, or not for this user.
+	ConvRemoved struct{ Room protocol.RoomID }
 	// Refused is the server's no to something that was sent without waiting for
 	// an answer (Send, Typing, CallState). Type is "" where the server did not
 	// say to what.
@@ -106,6 +126,11 @@ func (RoomClosed) event()       {}
 func (Signal) event()           {}
 func (Chat) event()             {}
 func (Typing) event()           {}
+func (ConvEvent) event()        {}
+func (ConvMarks) event()        {}
+func (ConvPresence) event()     {}
+func (ConvTyping) event()       {}
+func (ConvRemoved) event()      {}
 func (Refused) event()          {}
 func (Unknown) event()          {}
 
@@ -117,7 +142,7 @@ func (c *Client) emit(ev Event) {
 	default:
 	}
 	switch ev.(type) {
-	case Waiting, Typing:
+	case Waiting, Typing, ConvMarks, ConvPresence, ConvTyping:
 	default:
 		c.cancel(ErrSlow)
 	}
@@ -159,6 +184,9 @@ func (c *Client) push(m *envelope) error {
 		if ev.Fresh { // its numbers begin anew
 			delete(c.signals.from, ev.Peer)
 		}
+	case ConvEvent, ConvMarks, ConvPresence, ConvTyping, ConvRemoved:
+		c.convPush(m.Room, ev)
+		return nil
 	}
 	c.emit(ev)
 	return nil
@@ -197,6 +225,20 @@ func decodePush(m *envelope) (Event, error) {
 	case protocol.TypeTyping:
 		d, err := decode[protocol.Typing](m.D)
 		return Typing{m.Room, m.From, d.On}, err
+	case protocol.TypeConvEvent:
+		d, err := decode[protocol.ConvEvent](m.D)
+		return ConvEvent{d}, err
+	case protocol.TypeConvMarks:
+		d, err := decode[protocol.ConvMarked](m.D)
+		return ConvMarks{m.Room, d}, err
+	case protocol.TypeConvPresence:
+		d, err := decode[protocol.ConvPresence](m.D)
+		return ConvPresence{m.Room, d}, err
+	case protocol.TypeConvTyping:
+		d, err := decode[protocol.ConvTyping](m.D)
+		return ConvTyping{m.Room, d}, err
+	case protocol.TypeConvRemoved:
+		return ConvRemoved{m.Room}, nil
 	}
 	return Unknown{m.T, m.Room, m.D}, nil
 }
