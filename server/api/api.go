@@ -35,6 +35,8 @@ type Accounts interface {
 	Reset(ctx context.Context, email, code, password string, d accounts.Device) error
 	ChangePassword(ctx context.Context, identity protocol.UserID, session string, p accounts.Proof, password string) error
 
+	Name(ctx context.Context, identity protocol.UserID) (string, error)
+	Registered(ctx context.Context, identity protocol.UserID) (bool, error)
 	Me(ctx context.Context, identity protocol.UserID) (accounts.User, error)
 	UpdateProfile(ctx context.Context, identity protocol.UserID, version int64, p accounts.Patch) (accounts.User, error)
 	Export(ctx context.Context, identity protocol.UserID) (accounts.Export, error)
@@ -94,6 +96,10 @@ type Config struct {
 	JWKS     func() []byte
 	// Key makes device names that can be made again: 32 bytes of its own.
 	Key []byte
+
+	Conversations Conversations // nil: there are none
+	Files         Files         // nil: nothing can be uploaded
+	Translate     Translate     // nil: nothing is translated
 
 	Answers Answers // default: in this process's memory
 	Limiter Limiter // default: in this process's memory
@@ -206,7 +212,7 @@ func (a *API) headers(w http.ResponseWriter) {
 // serve answers one request to one route.
 func (a *API) serve(w http.ResponseWriter, r *http.Request, route *Route) {
 	a.headers(w)
-	ctx, cancel := context.WithTimeout(r.Context(), requestTime)
+	ctx, cancel := context.WithTimeout(r.Context(), allowTime(w, route))
 	defer cancel()
 	c := &call{api: a, w: w, r: r.WithContext(ctx), route: route, now: a.cfg.Now()}
 	defer func() {
@@ -221,6 +227,17 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, route *Route) {
 	}()
 	out, err := a.answer(c)
 	a.finish(c, out, err)
+}
+
+// allowTime returns how long a request to the route may take, and has the connection wait for it.
+func allowTime(w http.ResponseWriter, route *Route) time.Duration {
+	if route.time == 0 {
+		return requestTime
+	}
+	conn, end := http.NewResponseController(w), time.Now().Add(route.time)
+	_ = conn.SetReadDeadline(end) // of a connection that has none nothing must be said
+	_ = conn.SetWriteDeadline(end.Add(requestTime))
+	return route.time
 }
 
 // answer does what must be done before a handler, in this order, and runs it.
@@ -261,7 +278,7 @@ func (a *API) finish(c *call, out answer, err error) {
 		for k, v := range out.header {
 			c.w.Header().Set(k, v)
 		}
-		write(c.w, out.body, out.status)
+		out.write(c)
 	}
 	a.requests.WithLabelValues(c.route.Name(), code).Inc()
 }

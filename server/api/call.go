@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -32,7 +33,18 @@ type call struct {
 type answer struct {
 	status int
 	header map[string]string
-	body   any // nil: none
+	body   any               // nil: none
+	file   io.ReadSeekCloser // instead of a body
+	kept   string            // what Route.again needs
+}
+
+func (a answer) write(c *call) {
+	if a.file == nil {
+		write(c.w, a.body, a.status)
+		return
+	}
+	http.ServeContent(c.w, c.r, "", time.Time{}, a.file)
+	_ = a.file.Close()
 }
 
 func ok(body any) (answer, error) { return answer{status: http.StatusOK, body: body}, nil }
@@ -60,10 +72,31 @@ func (c *call) identify() error {
 	if err == nil && raw != "" {
 		c.who, err = c.api.principal(raw, c.now)
 	}
-	if err != nil && auth.Allowed(auth.Principal{}, c.route.Action, auth.Resource{}) == nil {
+	if err == nil || auth.Allowed(auth.Principal{}, c.route.Action, auth.Resource{}) == nil {
 		return nil
 	}
+	if raw != "" && auth.Allowed(auth.Principal{Identity: "g", Guest: true}, c.route.Action, auth.Resource{}) == nil {
+		return c.guest(raw, err)
+	}
 	return err
+}
+
+// guest looks whether the token is a guest's, where these may ask. One who has an account by now comes with the
+// account's tokens: the identity is the account's.
+func (c *call) guest(raw string, otherwise error) error {
+	id, err := c.api.cfg.Guests.Verify(raw, c.now)
+	if err != nil {
+		return otherwise
+	}
+	registered, err := c.api.cfg.Accounts.Registered(c.r.Context(), id)
+	switch {
+	case err != nil:
+		return err
+	case registered:
+		return otherwise
+	}
+	c.who = auth.Principal{Identity: id, Guest: true}
+	return nil
 }
 
 // principal returns whose access token it is, unless that has ended.

@@ -20,6 +20,9 @@ func (c *call) read() error {
 	if c.r.Method == http.MethodGet || len(c.body) > 0 {
 		return nil
 	}
+	if c.route.file {
+		return c.contentType("application/octet-stream")
+	}
 	limit := c.route.bytes
 	if limit == 0 {
 		limit = maxBody
@@ -34,9 +37,13 @@ func (c *call) read() error {
 	if c.body = body; len(body) == 0 {
 		return nil
 	}
-	// A form of another site can send text/plain, but not this.
-	if typ, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type")); err != nil || typ != "application/json" {
-		return protocol.Errorf(protocol.CodeBadRequest, "Content-Type: must be application/json")
+	return c.contentType("application/json")
+}
+
+// contentType demands a type that a form of another site cannot send.
+func (c *call) contentType(want string) error {
+	if typ, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type")); err != nil || typ != want {
+		return protocol.Errorf(protocol.CodeBadRequest, "Content-Type: must be %s", want)
 	}
 	return nil
 }

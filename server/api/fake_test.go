@@ -331,7 +331,7 @@ func newBench(t *testing.T, change ...func(*Config)) *bench {
 	cfg := Config{
 		Accounts: b.accounts, Tokens: tokens, Revoked: b.revoked, Guests: b.guests, Tickets: NewTickets(signer), Pictures: newPictures(t), JWKS: ring.JWKS,
 		Key: signer.Key("api"), Secure: func(*http.Request) bool { return true },
-		Limiter: unlimited{},
+		Limiter: unlimited{}, Conversations: newTalks(b.accounts), Files: newTalks(b.accounts), Translate: newTalks(b.accounts).translate,
 	}
 	for _, f := range change {
 		f(&cfg)
@@ -356,10 +356,16 @@ func (b *bench) tokenOf(id protocol.UserID, session string, at time.Time) string
 
 // request makes one as a browser or a program does; as is "" or a token.
 func (b *bench) request(method, path, body, as string) *http.Request {
+	if body == "" && isUpload(method, path) {
+		body = "hello"
+	}
 	r := httptest.NewRequest(method, "https://rondo.example.org"+path, strings.NewReader(body))
 	r.RemoteAddr = "198.51.100.7:1234"
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
+	}
+	if isUpload(method, r.URL.Path) {
+		r.Header.Set("Content-Type", "application/octet-stream")
 	}
 	if as != "" {
 		r.Header.Set("Authorization", "Bearer "+as)
@@ -368,6 +374,12 @@ func (b *bench) request(method, path, body, as string) *http.Request {
 		r.Header.Set("If-Match", `"3"`)
 	}
 	return r
+}
+
+// isUpload reports whether the body is a file.
+func isUpload(method, path string) bool {
+	path, _, _ = strings.Cut(path, "?")
+	return method == http.MethodPost && strings.HasPrefix(path, "/api/v1/conversations/") && strings.HasSuffix(path, "/files")
 }
 
 // do serves the request and checks the answer against the document.
@@ -407,6 +419,10 @@ func (b *bench) conforms(r *http.Request, w *httptest.ResponseRecorder) {
 	m, ok := bodies[typ]
 	if !ok {
 		b.t.Errorf("%s: %d is of type %q, which the document does not have: %s", where, w.Code, typ, w.Body)
+		return
+	}
+	if !strings.HasSuffix(typ, "json") {
+		b.headersConform(where, resolve(b.t, b.doc, response), w)
 		return
 	}
 	if err := compile(b.t, b.doc, m["schema"]).Validate(parse(b.t, w.Body.Bytes())); err != nil {

@@ -145,6 +145,9 @@ func (w *whole) inject(o operation, in input, text string, ann, admin, scapegoat
 	set("path", "id", "0198c0de-0000-7000-8000-000000000000") // her own device's deletion would end the session
 	set("path", "identity", string(scapegoat.User.ID))
 	set("path", "name", "5Kc9sJ0mYb3rT1")
+	for name, value := range map[string]string{"conversation": string(roomID), "seq": "9", "emoji": "👍", "user": string(boID), "file": fileID} {
+		set("path", name, value)
+	}
 	var payload any
 	if body != nil {
 		payload = body

@@ -80,6 +80,8 @@ func (a *API) first(c *call, key, request string) (answer, error) {
 	save := SavedAnswer{Request: request, Status: out.status}
 	if p, ok := out.body.(pendingAnswer); ok {
 		save.Body, err = json.Marshal(pendingAnswer{ExpiresAt: p.ExpiresAt}) // without the device's secret name
+	} else if out.kept != "" {
+		save.Body = []byte(out.kept)
 	}
 	if err == nil {
 		err = a.cfg.Answers.Save(ctx, key, save, c.now.Add(answerTTL))
@@ -97,6 +99,11 @@ func (c *call) replay(s *SavedAnswer) (answer, error) {
 	out := answer{status: s.Status, header: map[string]string{"Idempotency-Replayed": "true"}}
 	if s.Body == nil {
 		return out, nil
+	}
+	if c.route.again != nil {
+		again, err := c.route.again(c, string(s.Body))
+		again.header = out.header
+		return again, err
 	}
 	var p pendingAnswer
 	if err := json.Unmarshal(s.Body, &p); err != nil {

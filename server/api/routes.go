@@ -16,8 +16,14 @@ type Route struct {
 	limit limit
 	// bytes bounds the body; 0: maxBody.
 	bytes int64
+	// file: the body is a file, which the handler reads; bytes do not count.
+	file bool
+	// time bounds the request; 0: requestTime.
+	time time.Duration
 	// once: an Idempotency-Key is honoured. No such answer may hold a secret.
 	once bool
+	// again gives an answer that has a body a second time, from what answer.kept was.
+	again func(c *call, kept string) (answer, error)
 	// wrong is what "unauthorized" from the accounts means here: a caller whose
 	// token is good has given a wrong password or code.
 	wrong protocol.Code
@@ -43,7 +49,7 @@ func Routes() []Route {
 	secret := limit{"secret", ratelimit.Rate{PerSecond: 2, Burst: 100}} // costs a password's work
 	signUp, account, device := auth.ActionSignUp, auth.ActionAccount, auth.ActionDevice
 	const v1 = "/api/v1"
-	return []Route{
+	return append(conversationRoutes(read, change), []Route{
 		{Method: "POST", Path: v1 + "/auth/register", Action: signUp, limit: secret, once: true, serve: register},
 		{Method: "POST", Path: v1 + "/auth/verify", Action: signUp, limit: secret, wrong: protocol.CodeInvalid, serve: verify},
 		{Method: "POST", Path: v1 + "/auth/resend", Action: signUp, limit: secret, once: true, serve: resend},
@@ -83,7 +89,7 @@ func Routes() []Route {
 		{Method: "GET", Path: v1 + "/pictures/{name}", Action: auth.ActionPublic, limit: read, serve: picture},
 		{Method: "GET", Path: v1 + "/openapi.json", Action: auth.ActionPublic, limit: read, serve: openapi},
 		{Method: "GET", Path: "/.well-known/jwks.json", Action: auth.ActionPublic, limit: read, serve: jwks},
-	}
+	}...)
 }
 
 // answerTTL is how long an answer is kept for who asks again with its key.

@@ -2,8 +2,10 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"reflect"
 	"slices"
 	"strconv"
@@ -22,10 +24,18 @@ func itoa(n int) string { return strconv.Itoa(n) }
 func (b *bench) example(o operation) (path, body string) {
 	b.t.Helper()
 	path = o.path
+	query := url.Values{}
 	for _, p := range o.parameters {
-		if v, ok := p["example"].(string); ok && p["in"] == "path" {
-			path = strings.ReplaceAll(path, "{"+p["name"].(string)+"}", v)
+		name, value := p["name"].(string), fmt.Sprint(p["example"])
+		if p["in"] == "path" && p["example"] != nil {
+			path = strings.ReplaceAll(path, "{"+name+"}", url.PathEscape(value))
 		}
+		if p["in"] == "query" && p["required"] == true {
+			query.Set(name, value)
+		}
+	}
+	if len(query) > 0 {
+		path += "?" + query.Encode()
 	}
 	if o.path == "/api/v1/pictures/{name}" {
 		path = "/api/v1/pictures/" + b.cfg.Pictures.Name("room", "1", annID, time.Now())
@@ -65,6 +75,8 @@ func TestRoutesAreThoseOfTheDocument(t *testing.T) {
 func TestAuthorisation(t *testing.T) {
 	everybody := "stranger ann mod admin bot expired revoked forged guest"
 	people := "ann mod admin" // whose is what the route is about: their own
+	// Who may ask at all; what of which conversation, these say: TestStrangersInConversations.
+	talkers := "ann mod admin guest"
 	may := map[string]string{
 		"POST /api/v1/auth/register":           everybody,
 		"POST /api/v1/auth/verify":             everybody,
@@ -99,6 +111,33 @@ func TestAuthorisation(t *testing.T) {
 		"GET /api/v1/pictures/{name}":          everybody, // whom a room told the name
 		"GET /api/v1/openapi.json":             everybody,
 		"GET /.well-known/jwks.json":           everybody,
+
+		"GET /api/v1/conversations":                                                    talkers,
+		"POST /api/v1/conversations":                                                   talkers,
+		"GET /api/v1/conversations/{conversation}":                                     talkers,
+		"PATCH /api/v1/conversations/{conversation}":                                   talkers,
+		"DELETE /api/v1/conversations/{conversation}":                                  talkers,
+		"GET /api/v1/conversations/{conversation}/changes":                             talkers,
+		"GET /api/v1/conversations/{conversation}/messages":                            talkers,
+		"POST /api/v1/conversations/{conversation}/messages":                           talkers,
+		"PATCH /api/v1/conversations/{conversation}/messages/{seq}":                    talkers,
+		"DELETE /api/v1/conversations/{conversation}/messages/{seq}":                   talkers,
+		"GET /api/v1/conversations/{conversation}/messages/{seq}/revisions":            talkers,
+		"PUT /api/v1/conversations/{conversation}/messages/{seq}/reactions/{emoji}":    talkers,
+		"DELETE /api/v1/conversations/{conversation}/messages/{seq}/reactions/{emoji}": talkers,
+		"PUT /api/v1/conversations/{conversation}/messages/{seq}/pin":                  talkers,
+		"DELETE /api/v1/conversations/{conversation}/messages/{seq}/pin":               talkers,
+		"PUT /api/v1/conversations/{conversation}/marks":                               talkers,
+		"POST /api/v1/conversations/{conversation}/translations":                       talkers,
+		"POST /api/v1/conversations/{conversation}/join":                               talkers,
+		"POST /api/v1/conversations/{conversation}/leave":                              talkers,
+		"GET /api/v1/conversations/{conversation}/members":                             talkers,
+		"POST /api/v1/conversations/{conversation}/members":                            talkers,
+		"PATCH /api/v1/conversations/{conversation}/members/{user}":                    talkers,
+		"POST /api/v1/conversations/{conversation}/files":                              talkers,
+		"GET /api/v1/files/{file}":                                                     talkers,
+		"GET /api/v1/topics":                                                           talkers,
+		"GET /api/v1/search":                                                           talkers,
 	}
 	b := newBench(t)
 	b.accounts.users["u_abcdefghijklmnopqrstuvwxyz"] = b.accounts.users[boID]
@@ -135,7 +174,7 @@ func TestAuthorisation(t *testing.T) {
 			want := http.StatusUnauthorized
 			if ids[who] != "" {
 				want = http.StatusForbidden
-				if !strings.HasPrefix(o.path, "/api/v1/admin") {
+				if !strings.HasPrefix(o.path, "/api/v1/admin") && allowed != talkers {
 					want = http.StatusNotFound // its existence is private
 				}
 			}
@@ -226,12 +265,22 @@ func TestRequestsMatchTheDocument(t *testing.T) {
 		"Passkey": passkeyAnswer{}, "Passkeys": passkeysAnswer{}, "PasskeyStart": passkeyStartAnswer{}, "PasskeyFinish": passkeyFinishRequest{},
 		"PasskeyPatch": passkeyRequest{}, "PasskeyLogin": passkeyLoginRequest{},
 		"AdminUser": adminUser{}, "Users": usersAnswer{}, "Problem": problem{},
+
+		"ConversationCreate": createRequest{}, "ConversationPatch": conversationPatch{}, "MessageSend": sendRequest{}, "MessageEdit": editRequest{}, "Marks": markRequest{},
+		"TranslationRequest": translateRequest{}, "JoinRequest": joinRequest{}, "InviteRequest": inviteRequest{}, "MemberPatch": roleRequest{},
+		"Conversation": protocol.Conversation{}, "Member": protocol.ConvPerson{}, "Message": protocol.ConvMessage{}, "Reaction": protocol.ConvReaction{}, "File": protocol.ConvFile{},
+		"Entry": protocol.ConvEntry{}, "Entries": protocol.ConvList{}, "Topics": protocol.ConvDirectory{}, "History": protocol.ConvHistory{}, "Changes": protocol.ConvSync{},
+		"Sent": protocol.ConvSent{}, "Marked": protocol.ConvMarked{}, "Members": protocol.ConvPeople{}, "Revisions": revisionsAnswer{}, "Revision": protocol.ConvRevision{},
+		"Found": protocol.ConvFound{}, "Hit": protocol.ConvHit{}, "Translations": protocol.ConvTranslated{}, "Translation": protocol.ConvTranslation{},
 	} {
-		schema := resolve(t, doc, object{"$ref": "#/components/schemas/" + name})
+		schema := merged(t, doc, object{"$ref": "#/components/schemas/" + name})
 		var keys, required []string
 		properties := schema["properties"].(object)
 		request := schema["additionalProperties"] == false && name != "Problem"
-		for field := range reflect.TypeOf(v).Fields() {
+		for _, field := range reflect.VisibleFields(reflect.TypeOf(v)) {
+			if field.Anonymous {
+				continue
+			}
 			key, options, _ := strings.Cut(field.Tag.Get("json"), ",")
 			keys = append(keys, key)
 			if need := field.Tag.Get("need") == "true"; need || !request && !strings.Contains(options, "omitempty") {
@@ -261,6 +310,23 @@ func TestRequestsMatchTheDocument(t *testing.T) {
 			t.Errorf("%s: the document requires %q, the struct %q", name, listed, required)
 		}
 	}
+}
+
+// merged is a schema of which allOf others are parts.
+func merged(t *testing.T, doc object, v any) object {
+	t.Helper()
+	schema := resolve(t, doc, v)
+	parts, ok := schema["allOf"].([]any)
+	if !ok {
+		return schema
+	}
+	all, required := object{}, []any{}
+	for _, part := range parts {
+		p := resolve(t, doc, part)
+		maps.Copy(all, p["properties"].(object))
+		required = append(required, p["required"].([]any)...)
+	}
+	return object{"properties": all, "required": required}
 }
 
 func itoaAny(v any) string { return string(v.(json.Number)) }
