@@ -50,6 +50,7 @@ type config struct {
 
 	Accounts             bool
 	Conversations        bool
+	EventsFile           string
 	Database             string
 	DatabasePasswordFile string
 	DatabaseReplicas     stringList
@@ -139,6 +140,7 @@ func (c *config) flags(out io.Writer) *flag.FlagSet {
 	fs.StringVar(&c.Node, "node", "", "this node's `name`, unique in the service (default: random)")
 
 	fs.BoolVar(&c.Conversations, "conversations", true, "let people have conversations that last; they need accounts")
+	fs.StringVar(&c.EventsFile, "events-file", "", "`file` (YAML) with the sinks that what happens in conversations is handed over to")
 	fs.BoolVar(&c.Accounts, "accounts", true, "let people have accounts; false: guests only, and no database")
 	fs.StringVar(&c.Database, "database", "", "`URL` of the database: sqlite:FILE, postgres://…, mysql://… (default sqlite:<data>/rondo.db)")
 	fs.StringVar(&c.DatabasePasswordFile, "database-password-file", "", "`file` with the password for the database, instead of one in the URL")
@@ -314,6 +316,9 @@ func (c *config) validate() error {
 		return bad("turn-server", "other TURN servers need turn-secret-files to sign credentials with, or, if they are turn nodes of ours, roles: signaling here")
 	case !c.Roles.signaling() && !c.TURN.Enabled:
 		return bad("turn", "the role turn with turn switched off leaves nothing to do")
+	}
+	if c.EventsFile != "" && c.Roles.signaling() && (!c.Conversations || !c.hasAccounts()) {
+		return bad("events-file", "events are of conversations, which are off with these settings: see conversations, accounts and database")
 	}
 	if _, err := logLevel(c.LogLevel); err != nil {
 		return bad("log-level", "%q is none of debug, info, warn, error", c.LogLevel)

@@ -24,7 +24,11 @@ func (n *node) openConversations(ctx context.Context, db *database.DB, sc *serve
 	if err := store.Migrate(ctx); err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
-	sc.Conversations = &server.Conversations{Store: store, Limiter: limiter}
+	sinks, err := n.openEvents(store)
+	if err != nil {
+		return err
+	}
+	sc.Conversations = &server.Conversations{Store: store, Limiter: limiter, Sinks: sinks}
 	return nil
 }
 

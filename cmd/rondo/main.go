@@ -30,6 +30,8 @@ const usage = `Rondo lets people meet in a browser call.
   rondo drain [flags]      send the clients of the server here elsewhere and stop it
   rondo admin COMMAND      accounts: the first administrator, list, disable, backup, move
                            to another database (rondo admin --help)
+  rondo events COMMAND     events for other systems: how far, dead letters, replay
+                           (rondo events --help)
   rondo secret --file F    make the secret that several nodes share, if F is not there yet
   rondo version            print the version
 `
@@ -57,6 +59,8 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int 
 		err = drain(ctx, args, env, stdout)
 	case "admin":
 		err = admin(ctx, args, env, os.Stdin, stdout, stderr)
+	case "events":
+		err = eventsCommand(ctx, args, env, stdout, stderr)
 	case "secret":
 		err = makeSecret(args, stdout)
 	case "version":

@@ -58,6 +58,17 @@ func (g *Got) Len() int {
 	return len(g.list)
 }
 
+// Distinct is how many different ones came.
+func (g *Got) Distinct() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	seen := map[string]bool{}
+	for _, e := range g.list {
+		seen[e.ID] = true
+	}
+	return len(seen)
+}
+
 // Last is the highest position that came.
 func (g *Got) Last() uint64 {
 	g.mu.Lock()
@@ -145,6 +156,44 @@ func (o Outage) Run(t *testing.T) {
 	o.Got.Check(t, head)
 	if letters, err := log.Letters(t.Context(), "out", 10); err != nil || len(letters) > 0 {
 		t.Fatalf("dead letters: %v, %v", letters, err)
+	}
+}
+
+// CheckRooms fails the test unless, of each event counted once, the rooms' events came with rising
+// positions and numbers, so many messages of each, and none of another room.
+func (g *Got) CheckRooms(t testing.TB, rooms []protocol.RoomID, messages int) {
+	t.Helper()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, b := range g.bad {
+		t.Errorf("signature: %s", b)
+	}
+	seen, last, count, pos := map[string]bool{}, map[protocol.RoomID]uint64{}, map[protocol.RoomID]int{}, uint64(0)
+	for _, e := range g.list {
+		if seen[e.ID] {
+			continue
+		}
+		seen[e.ID] = true
+		var data protocol.ConvEvent
+		if err := json.Unmarshal(e.Data, &data); err != nil {
+			t.Fatalf("%s: %v", e.ID, err)
+		}
+		if e.Pos <= pos || data.Seq <= last[data.Room] {
+			t.Fatalf("%s at %d comes after position %d and number %d", e.ID, e.Pos, pos, last[data.Room])
+		}
+		pos, last[data.Room] = e.Pos, data.Seq
+		if data.Message != nil {
+			count[data.Room]++
+		}
+	}
+	for _, room := range rooms {
+		if count[room] != messages {
+			t.Errorf("%d messages of %s came, want %d", count[room], room, messages)
+		}
+		delete(count, room)
+	}
+	if len(count) > 0 {
+		t.Errorf("messages of other conversations came: %v", count)
 	}
 }
 
