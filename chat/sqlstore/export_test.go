@@ -32,3 +32,9 @@ func Questions(engine database.Engine, room protocol.RoomID, user protocol.UserI
 	}
 	return list
 }
+
+// Tables are those with rows of conversations.
+func Tables() []string {
+	return []string{"chat_conversations", "chat_members", "chat_messages", "chat_revisions", "chat_reactions", "chat_files", "chat_outbox", "chat_letters",
+		"chat_terms", "chat_topics"}
+}
