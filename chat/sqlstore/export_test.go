@@ -22,10 +22,10 @@ func Questions(engine database.Engine, room protocol.RoomID, user protocol.UserI
 	var list []Question
 	for name, q := range map[string]query{
 		"newest": page(conversations.Page{}), "before": page(conversations.Page{Before: 5000}), "after": page(conversations.Page{After: 5000}),
-		"thread": page(conversations.Page{Thread: 7, Before: 5000}), "thread after": page(conversations.Page{Thread: 7, After: 15_000}),
+		"thread": page(conversations.Page{Thread: 7, Before: 5000}), "thread after": page(conversations.Page{Thread: 7, After: 6000}),
 		"author": page(conversations.Page{Author: user, Before: 5000}),
 		"pinned": page(conversations.Page{Pinned: true}), "pins": pinsQuery(room), "changed": changedQuery(room, 5000, 50),
-		"unread": unreadQuery(room, user, 19_900, 100), "last": lastQuery([]protocol.RoomID{room, "c_0001"}),
+		"unread": unreadQuery(room, user, 9900, 100), "last": lastQuery([]protocol.RoomID{room, "c_0001"}),
 		"inbox": inboxQuery(user, after, 50), "topics": topicsQuery(engine, conversations.Directory{After: after, Limit: 50}),
 	} {
 		list = append(list, Question{name, q.text, q.args})

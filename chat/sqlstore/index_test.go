@@ -14,7 +14,9 @@ import (
 func TestIndexes(t *testing.T) {
 	onEngines(t, func(t *testing.T, open func(testing.TB) *sqlstore.Store) {
 		s := open(t)
-		big(t, s)
+		if s.DB().Engine() != database.SQLite { // its plans do not depend on what is there
+			big(t, s)
+		}
 		for _, q := range sqlstore.Questions(s.DB().Engine(), "c_big", "u_1") {
 			t.Run(q.Name, func(t *testing.T) {
 				switch s.DB().Engine() {
@@ -31,7 +33,7 @@ func TestIndexes(t *testing.T) {
 }
 
 const (
-	bigMessages = 20_000
+	bigMessages = 10_000
 	bigTopics   = 2_000
 )
 
@@ -136,7 +138,7 @@ func checkSQLite(t *testing.T, s *sqlstore.Store, q sqlstore.Question) {
 	}
 }
 
-// most is how many rows a question may touch, of 20,000: the unread and a page, with what an index leaves to look at.
+// most is how many rows a question may touch, of 10,000: the unread and a page, with what an index leaves to look at.
 const most = 500
 
 // checkPostgres runs it and counts rows.
