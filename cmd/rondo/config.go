@@ -55,6 +55,7 @@ type config struct {
 	DatabasePasswordFile string
 	DatabaseReplicas     stringList
 	Mail                 mailConfig
+	Translate            translateConfig
 
 	TURN turnConfig
 
@@ -151,6 +152,8 @@ func (c *config) flags(out io.Writer) *flag.FlagSet {
 	fs.StringVar(&c.Mail.PasswordFile, "smtp-password-file", "", "`file` with the password for the mail server")
 	fs.StringVar(&c.Mail.CA, "smtp-ca", "", "`file` (PEM) with what the mail server's certificate is signed by (default: the system's)")
 	fs.StringVar(&c.Mail.From, "smtp-from", "", "sender's `address`: Rondo <rondo@example.org>")
+
+	c.Translate.flags(fs)
 
 	fs.BoolVar(&c.TURN.Enabled, "turn", true, "run the embedded STUN/TURN server")
 	fs.Var(&c.TURN.Listen, "turn-listen", "comma-separated `addresses` for STUN and TURN on UDP and TCP (default :3478)")
@@ -324,6 +327,9 @@ func (c *config) validate() error {
 		return bad("log-level", "%q is none of debug, info, warn, error", c.LogLevel)
 	}
 	if err := c.validateAccounts(); err != nil {
+		return err
+	}
+	if err := c.Translate.validate(); err != nil {
 		return err
 	}
 	return c.Pools.validate()

@@ -88,6 +88,11 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		"unknown role":      {args: []string{"--roles", "turn,cook"}, want: "cook"},
 		"nothing to do":     {args: []string{"--roles", "turn", "--turn=false"}, want: "turn"},
 		"keys of others":    {args: []string{"--roles", "signaling,turn", "--turn-server", "turn:a.example"}, want: "turn-secret-files"},
+		"translator":        {args: []string{"--translate", "parrot"}, want: "parrot"},
+		"no translator URL": {args: []string{"--translate", "libre"}, want: "translate-url"},
+		"no Google key":     {args: []string{"--translate", "google-v3"}, want: "translate-key-file"},
+		"no characters":     {args: []string{"--translate", "libre", "--translate-url", "https://x", "--translate-per-day", "0"}, want: "translate-per-user"},
+		"outbound CIDR":     {args: []string{"--outbound-allow", "home"}, want: "outbound-allow"},
 		"stray argument":    {args: []string{"--listen", ":1", "x"}, want: `"x"`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -32,6 +32,14 @@ func (n *node) openConversations(ctx context.Context, db *database.DB, sc *serve
 	return nil
 }
 
+// openConversationDrivers adds to c what conversations have beside their database.
+func (n *node) openConversationDrivers(client redis.UniversalClient, limiter ratelimit.Limiter, c *server.Conversations) error {
+	if err := n.openConversationCache(client, c); err != nil {
+		return err
+	}
+	return n.openTranslator(client, limiter, c)
+}
+
 // openConversationCache keeps the newest messages of busy conversations beside the database: in Redis, or
 // without it in memory.
 func (n *node) openConversationCache(client redis.UniversalClient, c *server.Conversations) (err error) {

@@ -197,7 +197,7 @@ func (n *node) openDrivers(ctx context.Context, sc *server.Config) error {
 		if err := n.openAccounts(ctx, sc, limiter); err != nil {
 			return err
 		}
-		return n.openConversationCache(nil, sc.Conversations)
+		return n.openConversationDrivers(nil, limiter, sc.Conversations)
 	}
 	client, breaker, err := n.openRedis(ctx, n.cfg.Redis)
 	if err != nil {
@@ -219,7 +219,7 @@ func (n *node) openDrivers(ctx context.Context, sc *server.Config) error {
 			return err
 		}
 	}
-	if err := n.openConversationCache(client, sc.Conversations); err != nil {
+	if err := n.openConversationDrivers(client, limiter, sc.Conversations); err != nil {
 		return err
 	}
 	return n.openRedisDrivers(client, sc)
