@@ -129,8 +129,8 @@ func (d *Dispatcher) Wake() {
 }
 
 // Present shows who is in a room to the sinks that mirror presence: soon, the latest
-// wins, and what a sink does not take is forgotten. It never blocks. One node, the one that
-// announces presence to people, calls it.
+// wins, and what a sink does not take is forgotten. It never blocks. Nodes that have the same
+// to say may all call it.
 func (d *Dispatcher) Present(room protocol.RoomID, p protocol.ConvPresence) {
 	for _, m := range d.mirrors {
 		m.put(room, p)

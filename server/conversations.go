@@ -31,6 +31,8 @@ type Conversations struct {
 	Limits     conversations.Limits
 	Limiter    ratelimit.Limiter // default: in this process's memory
 	Translator Translator        // default: nothing is translated
+	// Shown is live.Config's; default: nobody is told.
+	Shown func(protocol.RoomID, protocol.ConvPresence)
 }
 
 // Translator reads messages out in another language.
@@ -57,7 +59,7 @@ func (s *Server) buildTalks() (err error) {
 		return errors.New("they need accounts")
 	}
 	t := &talks{translator: cfg.Translator}
-	if t.live, err = live.New(live.Config{Node: s.node, Sessions: followers{s}, Notifier: notifier{s.bus, kindLive}, Logger: s.log, Registerer: s.cfg.Registerer}); err != nil {
+	if t.live, err = live.New(live.Config{Node: s.node, Sessions: followers{s}, Notifier: notifier{s.bus, kindLive}, Shown: cfg.Shown, Logger: s.log, Registerer: s.cfg.Registerer}); err != nil {
 		return err
 	}
 	if t.Conversations, err = conversations.New(conversations.Config{

@@ -58,6 +58,10 @@ type Config struct {
 	Sessions Sessions
 	Notifier Notifier
 
+	// Shown is told each presence that followers here are told, at the same pace, also when nobody is left; for
+	// mirrors elsewhere. It must not block. Nodes with followers of one conversation all say the same.
+	Shown func(protocol.RoomID, protocol.ConvPresence)
+
 	Queue    int           // events and requests that wait for one shard; 4,096
 	Shards   int           // that work side by side; one for each core, at most 8
 	Hold     time.Duration // how long an event that comes too early waits for those before it; 300 ms

@@ -475,6 +475,32 @@ func TestPresence(t *testing.T) {
 	})
 }
 
+// TestShown: whoever mirrors presence hears the same as the followers, and that nobody is left.
+func TestShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecord()
+		var mu sync.Mutex
+		var shown []int
+		_, n := cluster(t, r, 1, func(c *live.Config) {
+			c.Shown = func(_ protocol.RoomID, p protocol.ConvPresence) {
+				mu.Lock()
+				defer mu.Unlock()
+				shown = append(shown, p.Online)
+			}
+		})
+		r.say(room, "1")
+		open(t, r, n[0], "u_ann", protocol.ConvTopic)
+		wait(5 * time.Second)
+		n[0].Forget("s_u_ann")
+		wait(10 * time.Second)
+		mu.Lock()
+		defer mu.Unlock()
+		if !slices.Equal(shown, []int{1, 0}) {
+			t.Errorf("shown %v", shown)
+		}
+	})
+}
+
 // TestTypingAndMarks: the latest word, of each person at most so often; marks in a topic are the reader's own.
 func TestTypingAndMarks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -126,6 +126,9 @@ func (s *shard) tellPresence(t *topic, now time.Time) {
 	if p := t.presence(s.l.cfg.Node); p.Online != t.showing.Online || !slices.Equal(p.Here, t.showing.Here) {
 		t.pushed, t.showing = now, p
 		s.l.cfg.Sessions.Push(t.opened(""), Push{Type: protocol.TypeConvPresence, Room: t.room, D: mustJSON(p), Key: "conv.presence " + string(t.room)})
+		if s.l.cfg.Shown != nil {
+			s.l.cfg.Shown(t.room, p)
+		}
 	}
 	if !t.stir {
 		delete(s.stirs, t)

@@ -24,11 +24,11 @@ func (n *node) openConversations(ctx context.Context, db *database.DB, sc *serve
 	if err := store.Migrate(ctx); err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
-	sinks, err := n.openEvents(store)
+	out, err := n.openEvents(store)
 	if err != nil {
 		return err
 	}
-	sc.Conversations = &server.Conversations{Store: store, Limiter: limiter, Sinks: sinks}
+	sc.Conversations = &server.Conversations{Store: store, Limiter: limiter, Sinks: out.Names(), Shown: out.Present}
 	return nil
 }
 

@@ -187,10 +187,10 @@ func (l *stringList) UnmarshalYAML(unmarshal func(any) error) error {
 	return l.Set(yamlText(v))
 }
 
-// openEvents starts to hand the outbox of the conversations over to the sinks, and returns their names.
-func (n *node) openEvents(store conversations.Store) ([]string, error) {
+// openEvents starts to hand the outbox of the conversations over to the sinks, if there are any.
+func (n *node) openEvents(store conversations.Store) (*events.Dispatcher, error) {
 	list, err := readSinks(n.cfg.EventsFile)
-	if err != nil || len(list) == 0 {
+	if err != nil {
 		return nil, err
 	}
 	var subs []events.Subscription
@@ -209,6 +209,8 @@ func (n *node) openEvents(store conversations.Store) ([]string, error) {
 	}
 	d.Start()
 	n.onClose(d.Close)
-	n.log.Info("events are handed over", "sinks", strings.Join(d.Names(), ","))
-	return d.Names(), nil
+	if len(subs) > 0 {
+		n.log.Info("events are handed over", "sinks", strings.Join(d.Names(), ","))
+	}
+	return d, nil
 }

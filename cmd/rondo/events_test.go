@@ -195,6 +195,43 @@ func say(t *testing.T, c *conversations.Conversations, room protocol.RoomID, n i
 	}
 }
 
+// TestOutboxFence: a node whose lease ran out, and was taken by another, notes nothing any more; who gave
+// it back has no part in it.
+func TestOutboxFence(t *testing.T) {
+	store := openChat(t, "sqlite:"+filepath.Join(t.TempDir(), "c.db"))
+	a, b := &outbox{store, "n_a"}, &outbox{store, "n_b"}
+	lease := func(o *outbox, d time.Duration, want bool) {
+		t.Helper()
+		if mine, err := o.Lease(t.Context(), "s", time.Now().Add(d)); err != nil || mine != want {
+			t.Fatalf("%s: %v, %v", o.node, mine, err)
+		}
+	}
+	lease(a, time.Hour, true)
+	lease(b, time.Hour, false)
+	if err := a.Advance(t.Context(), "s", time.Now().Add(time.Hour), events.Cursor{Pos: 7, Tries: 2, Next: 9, Error: "e"}); err != nil {
+		t.Fatal(err)
+	}
+	lease(a, 0, true) // gives it back
+	lease(b, time.Hour, true)
+	letter := events.Letter{Sink: "s", Row: events.Row{Room: "c_1", Seq: 1, Pos: 8, Payload: []byte("{}")}, Reason: "r", At: 1}
+	if err := a.Advance(t.Context(), "s", time.Now().Add(time.Hour), events.Cursor{Pos: 8}, letter); !errors.Is(err, events.ErrLost) {
+		t.Fatalf("without the lease: %v", err)
+	}
+	c, err := b.Cursor(t.Context(), "s")
+	if want := (events.Cursor{Pos: 7, Tries: 2, Next: 9, Error: "e"}); err != nil || c != want {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	if letters, err := b.Letters(t.Context(), "s", 10); err != nil || len(letters) != 0 {
+		t.Fatalf("%v, %v", letters, err)
+	}
+	if err := b.Advance(t.Context(), "s", time.Now().Add(time.Hour), events.Cursor{Pos: 8}, letter); err != nil {
+		t.Fatal(err)
+	}
+	if letters, err := b.Letters(t.Context(), "s", 10); err != nil || len(letters) != 1 || letters[0].Row.Pos != 8 {
+		t.Fatalf("%+v, %v", letters, err)
+	}
+}
+
 // TestEventsCommand: the operator sees how far a sink is, its dead letters and its secret, and replays.
 func TestEventsCommand(t *testing.T) {
 	var refuse atomic.Bool
