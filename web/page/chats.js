@@ -44,7 +44,7 @@ export class Chats {
       you,
       guest: () => this.#guest,
       language: options.language,
-      translates: () => rondo.features.includes('translation'),
+      translates: () => rondo.features.includes('translate'),
       back: () => this.go(''),
       members: () => this.#talk.view && this.#people.open(this.#talk.view),
       settings: () => this.#talk.view && this.#settings.open(this.#talk.view),

@@ -16,6 +16,7 @@ import { bytes, clock, count, fullTime, receiptWords, translatedWords } from './
  * @property {boolean} faces show who wrote: there are more than two
  * @property {(id: string) => {name: string, you: boolean}} who
  * @property {(file: string) => string} fileURL
+ * @property {((file: string) => Promise<string>) | null} fileOf a guest, who has no cookie: an address in this page; null: `fileURL` will do
  * @property {(seq: number) => ConvMessage | null | undefined} quoted null: it is gone; undefined: not known yet
  * @property {(seq: number) => 'sent' | 'delivered' | 'read' | ''} receipt
  * @property {(seq: number) => import('../sdk/types.js').ConvTranslation | undefined} translation
@@ -148,15 +149,25 @@ function isPicture(f) {
 function attachment(f, ctx) {
   const url = ctx.fileURL(f.id);
   if (!isPicture(f)) {
-    return el('a', { class: 'file', href: url, download: f.name, target: '_blank', rel: 'noopener noreferrer', 'data-testid': 'file' }, icon('file'), el('span', {}, el('b', { dir: 'auto' }, f.name), el('small', {}, bytes(f.size))));
+    const a = el('a', { class: 'file', href: url, download: f.name, rel: 'noopener noreferrer', 'data-testid': 'file' }, icon('file'), el('span', {}, el('b', { dir: 'auto' }, f.name), el('small', {}, bytes(f.size))));
+    const { fileOf } = ctx;
+    if (fileOf) a.addEventListener('click', (e) => e.isTrusted && (e.preventDefault(), void save(fileOf(f.id), f.name)));
+    return a;
   }
   const { width = 320, height = 240 } = f;
   const k = Math.min(1, 320 / width, 320 / height); // known beforehand, so that nothing moves when it comes
-  const img = el('img', { src: url, alt: f.name, width: String(Math.max(40, Math.round(width * k))), height: String(Math.max(40, Math.round(height * k))), loading: 'lazy', decoding: 'async', referrerpolicy: 'no-referrer' });
+  const img = el('img', { src: ctx.fileOf ? false : url, alt: f.name, width: String(Math.max(40, Math.round(width * k))), height: String(Math.max(40, Math.round(height * k))), loading: 'lazy', decoding: 'async', referrerpolicy: 'no-referrer' });
   const b = el('button', { type: 'button', class: 'picture', 'aria-label': `Picture: ${f.name}`, 'data-testid': 'picture' }, img);
   img.addEventListener('error', () => b.classList.add('broken'));
+  ctx.fileOf?.(f.id).then((src) => (img.src = src), () => b.classList.add('broken'));
   b.addEventListener('click', () => ctx.enlarge(f));
   return b;
+}
+
+/** @param {Promise<string>} address @param {string} name */
+async function save(address, name) {
+  const href = await address.catch(() => '');
+  if (href) el('a', { href, download: name }).click();
 }
 
 /** @param {ConvMessage} m @param {ConvReaction[]} list @param {MessageContext} ctx */

@@ -51,6 +51,8 @@ export class TalkPanel {
   #asked = new Set();
   /** @type {Promise<unknown>} */
   #quoting = Promise.resolve();
+  /** @type {Map<string, Promise<string>>} */
+  #blobs = new Map();
   #thread = 0;
   /** @type {ConvMessage[]} */
   #answers = [];
@@ -121,6 +123,8 @@ export class TalkPanel {
     this.#view?.close();
     this.#view = null;
     this.#quotes.clear();
+    for (const url of this.#blobs.values()) url.then(URL.revokeObjectURL, () => {});
+    this.#blobs.clear();
     this.#originals.clear();
     this.#setThread(0);
     this.#closeFind();
@@ -381,6 +385,7 @@ export class TalkPanel {
       faces: view.info?.kind !== 'direct',
       who: (id) => this.#who(id),
       fileURL: (id) => this.#o.conversations.fileURL(id),
+      fileOf: this.#o.guest() ? (id) => this.#blob(id) : null,
       quoted: (seq) => this.#quoted(seq),
       receipt: (seq) => (view.info?.kind === 'topic' ? '' : view.receipt(seq)),
       translation: (seq) => view.translations.get(seq),
@@ -389,7 +394,7 @@ export class TalkPanel {
       jump: (seq) => void this.jump(seq),
       react: (m, emoji, on) => this.#try(view.react(m.seq, emoji, on)),
       thread: (seq) => this.#setThread(seq),
-      enlarge: (f) => this.#enlarge(f),
+      enlarge: (f) => void this.#enlarge(f),
       retry: (cid) => void view.retry(cid).catch(() => {}),
       discard: (cid) => view.discard(cid),
     };
@@ -430,11 +435,22 @@ export class TalkPanel {
   }
 
   /** @param {ConvFile} f */
-  #enlarge(f) {
+  async #enlarge(f) {
     const img = $('picture-large', HTMLImageElement);
-    img.src = this.#o.conversations.fileURL(f.id);
+    img.src = this.#o.guest() ? await this.#blob(f.id).catch(() => '') : this.#o.conversations.fileURL(f.id);
     img.alt = f.name;
     openDialog($('picture-dialog', HTMLDialogElement));
+  }
+
+  /** A file as an address in this page, for as long as the conversation is shown. @param {string} id @returns {Promise<string>} */
+  #blob(id) {
+    let url = this.#blobs.get(id);
+    if (!url) {
+      url = this.#o.conversations.file(id).then((blob) => URL.createObjectURL(blob));
+      url.catch(() => this.#blobs.delete(id));
+      this.#blobs.set(id, url);
+    }
+    return url;
   }
 
   /** @param {Promise<unknown>} work */

@@ -51,6 +51,7 @@ import { RondoError } from './errors.js';
  */
 
 const page = 50; // messages asked for at once
+const longPage = 100; // that on the way through the past
 const most = 400; // messages kept at hand while people scroll
 const mostAhead = 500; // events kept behind a gap
 const healAgain = 1000; // ms until a gap is asked for again that could not be
@@ -266,7 +267,7 @@ export class ConversationView extends Emitter {
     try {
       for (let more = true; more; ) {
         /** @type {ConvSync} */
-        const s = await this.#ask('conv.sync', { since: this.#seq });
+        const s = await this.#patiently('conv.sync', { since: this.#seq });
         if (turn !== this.#turn) return;
         if (s.reset) {
           this.#loaded = false;
@@ -431,7 +432,7 @@ export class ConversationView extends Emitter {
   async loadOlder() {
     const first = this.messages[0]?.seq;
     if (!this.older || !first) return false;
-    return this.#page({ before: first }, (h) => {
+    return this.#page({ before: first, limit: longPage }, (h) => {
       if (this.messages[0]?.seq !== first) return false;
       this.#take(h.messages ?? []);
       this.older = h.older;
@@ -448,7 +449,7 @@ export class ConversationView extends Emitter {
   async loadNewer() {
     const last = this.messages.at(-1)?.seq;
     if (!this.newer || !last) return false;
-    return this.#page({ after: last }, (h) => {
+    return this.#page({ after: last, limit: longPage }, (h) => {
       if (this.messages.at(-1)?.seq !== last) return false;
       this.#take(h.messages ?? []);
       this.newer = h.newer;
@@ -495,7 +496,7 @@ export class ConversationView extends Emitter {
    * @returns {Promise<ConvHistory>}
    */
   history(query) {
-    return this.#ask('conv.history', { limit: page, ...query });
+    return this.#patiently('conv.history', { limit: page, ...query });
   }
 
   /**
@@ -609,7 +610,7 @@ export class ConversationView extends Emitter {
 
   /** @param {string} t @param {object} d @returns {Promise<ConvMessage>} */
   async #change(t, d) {
-    const { message } = await this.#ask(t, d);
+    const { message } = await this.#patiently(t, d);
     this.#message(message);
     this.#changed();
     return message;
@@ -769,6 +770,23 @@ export class ConversationView extends Emitter {
   /** @param {string} t @param {object} d @param {number} [timeout] */
   #ask(t, d, timeout) {
     return this.#port.request(t, d, { room: this.id, ...(timeout && { timeout }) });
+  }
+
+  /**
+   * A request that waits when the server says "too fast".
+   * @param {string} t
+   * @param {object} d
+   */
+  async #patiently(t, d) {
+    for (let tries = 0; ; tries++) {
+      try {
+        return await this.#ask(t, d);
+      } catch (err) {
+        const { code, retryMs } = toRondo(err);
+        if (code !== 'rate_limited' || tries >= 3 || retryMs > patience) throw err;
+        await new Promise((done) => setTimeout(done, retryMs || 1000));
+      }
+    }
   }
 
   /** @param {string} t @param {object} d */

@@ -178,8 +178,8 @@ export class Conversations extends Emitter {
   }
 
   /** @param {{text: string, room?: string, author?: string, cursor?: string}} query @returns {Promise<{hits: ConvHit[], next?: string}>} */
-  search(query) {
-    return this.#rest.ask('GET', '/search', { query });
+  search({ room, ...query }) {
+    return this.#rest.ask('GET', '/search', { query: { ...query, conversation: room } });
   }
 
   /** @param {string} id @param {number} seq @returns {Promise<{text: string, at: number}[]>} what it said before */
@@ -199,9 +199,17 @@ export class Conversations extends Emitter {
     return this.#rest.upload(path(id, 'files'), file, { query: { name }, progress, signal });
   }
 
-  /** @param {string} file id @returns {string} where it is served */
-  fileURL(file) {
-    return this.#rest.url(`/files/${encodeURIComponent(file)}`);
+  /**
+   * Where a file is served to who has this browser's cookie; others read it by `file`.
+   * @param {string} id
+   */
+  fileURL(id) {
+    return this.#rest.url(`/files/${encodeURIComponent(id)}`);
+  }
+
+  /** @param {string} id @returns {Promise<Blob>} */
+  file(id) {
+    return this.#rest.blob(`/files/${encodeURIComponent(id)}`);
   }
 
   // ---- for Rondo ----

@@ -62,26 +62,35 @@ export class Rest {
    * @returns {Promise<any>} rejects with a RondoError
    */
   async ask(method, path, { body, query } = {}) {
-    const headers = await this.#headers();
-    if (body) headers['Content-Type'] = 'application/json';
-    const fetch = this.#options.fetch ?? globalThis.fetch;
-    let response, text;
-    try {
-      response = await fetch(this.url(path, query), {
-        method,
-        headers,
-        credentials: 'same-origin',
-        cache: 'no-store',
-        redirect: 'error',
-        signal: AbortSignal.timeout(timeout),
-        ...(body && { body: JSON.stringify(body) }),
-      });
-      text = response.status === 204 ? '' : await response.text();
-    } catch {
-      throw new RondoError('offline', 'The server cannot be reached.');
-    }
-    if (!response.ok) throw toProblem(response, text);
+    const text = await this.#fetch(this.url(path, query), { method, cache: 'no-store', ...(body && { body: JSON.stringify(body) }) }, (r) => r.text());
     return text ? parse(text) : undefined;
+  }
+
+  /** @param {string} path @returns {Promise<Blob>} */
+  blob(path) {
+    return this.#fetch(this.url(path), {}, (r) => r.blob());
+  }
+
+  /**
+   * @template T
+   * @param {string} url
+   * @param {RequestInit} init
+   * @param {(response: Response) => Promise<T>} read
+   * @returns {Promise<T>}
+   */
+  async #fetch(url, init, read) {
+    const headers = await this.#headers();
+    if (init.body) headers['Content-Type'] = 'application/json';
+    const fetch = this.#options.fetch ?? globalThis.fetch;
+    let response, answer;
+    try {
+      response = await fetch(url, { ...init, headers, credentials: 'same-origin', redirect: 'error', signal: AbortSignal.timeout(timeout) });
+      if (response.ok) answer = await read(response);
+      else throw toProblem(response, await response.text().catch(() => ''));
+    } catch (err) {
+      throw err instanceof RondoError ? err : new RondoError('offline', 'The server cannot be reached.');
+    }
+    return answer;
   }
 
   /**

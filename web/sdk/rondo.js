@@ -144,7 +144,7 @@ export class Rondo extends Emitter {
       random: options.random,
     });
     const c = this.#connection;
-    const rest = new Rest({ base: `${url.replace(/^ws/, 'http').replace(/\/ws\/?$/, '')}/api/v1`, prepare: options.prepare, fetch: options.fetch });
+    const rest = new Rest({ base: `${url.replace(/^ws/, 'http').replace(/\/ws\/?$/, '')}/api/v1`, prepare: options.prepare, fetch: options.fetch, guest: () => (this.user?.guest ? this.#guest : '') });
     this.conversations = new Conversations(
       { request: (t, d, o) => c.request(t, d, o), send: (t, d, o) => c.send(t, d, o), you: () => this.user?.id ?? '', random: options.random },
       rest,

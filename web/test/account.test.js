@@ -267,7 +267,8 @@ test('account: every path is of the OpenAPI document', async () => {
   await a.logout({ all: true });
   for (const q of s.asked) assert.ok(routes.has(`${q.method} ${decodeURIComponent(q.path)}`), `${q.method} ${q.path}`);
   const used = new Set(s.asked.map((q) => `${q.method} ${decodeURIComponent(q.path)}`));
-  assert.deepEqual([...routes].filter((r) => !used.has(r)).sort(), ['GET /admin/users', 'GET /openapi.json', 'PATCH /admin/users/{identity}']);
+  const others = [...routes].filter((r) => !used.has(r) && !/ \/(conversations|topics|search|files)/.test(r)); // see conversation.test.js
+  assert.deepEqual(others.sort(), ['GET /admin/users', 'GET /openapi.json', 'PATCH /admin/users/{identity}']);
 });
 
 test('account: a device’s id cannot leave its path', async () => {

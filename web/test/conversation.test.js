@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { ConversationView } from '../sdk/conversation.js';
 import { Conversations } from '../sdk/conversations.js';
 import { RondoError } from '../sdk/errors.js';
+import { Rest } from '../sdk/rest.js';
 import { settle } from './fake-socket.js';
 
 /** @typedef {import('../sdk/types.js').ConvMessage} ConvMessage */
@@ -276,4 +277,38 @@ test('conversations: the list follows what happens', async () => {
   assert.equal(c.unread, 0);
   c.handle({ t: 'conv.removed', room: 'c_2', d: {} });
   assert.deepEqual(c.list.map((e) => e.id), ['c_1']);
+});
+
+test('conversations: every path is of the OpenAPI document', async () => {
+  const { readFile } = await import('node:fs/promises');
+  const text = await readFile(new URL('../../docs/openapi.yaml', import.meta.url), 'utf8');
+  /** @type {string[]} */
+  const asked = [];
+  const fetch = async (/** @type {string} */ url, /** @type {any} */ init) => {
+    asked.push(`${init.method ?? 'GET'} ${new URL(url, 'http://x').pathname.replace('/api/v1', '')}`);
+    assert.equal(init.headers.Authorization, 'Bearer G');
+    return new Response('{"id":"c_1","revisions":[]}');
+  };
+  const c = new Conversations(record(1).port, new Rest({ base: '/api/v1', fetch: /** @type {any} */ (fetch), guest: () => 'G' }));
+  await c.create({ kind: 'group', name: 'x' });
+  await c.update('a/../b', { name: 'y' });
+  await c.join('c', 'p');
+  await c.get('c');
+  await c.invite('c', 'bo');
+  await c.setRole('c', 'u/1', 'banned');
+  await c.members('c');
+  await c.directory({ text: 'x' });
+  await c.search({ text: 'x', room: 'c' });
+  await c.revisions('c', 3);
+  await c.file('f');
+  await c.leave('c');
+  await c.remove('c');
+  assert.equal(asked[1], 'PATCH /conversations/a%2F..%2Fb');
+  const known = (/** @type {string} */ q) => {
+    const [method, path] = q.split(' ');
+    const parts = path.split('/').map((p, i) => (i <= 1 || /^(join|leave|members|messages|revisions|files)$/.test(p) ? p : '\\{\\w+\\}'));
+    const block = new RegExp(`^  /api/v1${parts.join('/')}:\\n(?:    .*\\n|\\n)*?    ${method.toLowerCase()}:`, 'm');
+    return block.test(text);
+  };
+  for (const q of asked) assert.ok(known(q), q);
 });
