@@ -6,7 +6,7 @@ RUN go mod download
 # .git comes along, so that `rondo version` says what was built.
 COPY . .
 RUN CGO_ENABLED=0 go build -trimpath -ldflags=-s -o /out/rondo ./cmd/rondo \
- && mkdir /out/data
+ && mkdir /out/data /out/files
 
 FROM scratch
 # Certificate authorities: for rediss://, ACME and TLS to other TURN servers.
@@ -14,6 +14,8 @@ COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certifica
 COPY --from=build /out/rondo /rondo
 # What is generated and kept: the secret and certificates.
 COPY --from=build --chown=65532:65532 /out/data /data
+# For files that people upload, if several containers share them: files-dir.
+COPY --from=build --chown=65532:65532 /out/files /files
 USER 65532:65532
 WORKDIR /
 ENV RONDO_DATA=/data

@@ -94,18 +94,10 @@ func (s *Server) buildPeople() (err error) {
 		Store: cfg.Store, Passwords: cfg.Passwords, Mail: cfg.Mail, Acceptable: cfg.Acceptable, Key: s.cfg.Signer.Key("accounts"), Issue: p.issue, Service: cfg.Service, Origin: cfg.Origin, Limits: cfg.Limits,
 		OnRevoked: p.onRevoked, OnProfile: p.onProfile, OnDeleted: p.onDeleted, Cache: cfg.Cache, OnMail: cfg.OnMail, Logger: s.log, Registerer: s.cfg.Registerer,
 	}
-	rc := api.Config{
-		Tokens: p.tokens, Revoked: p.revoked, Guests: s.cfg.Guests, Tickets: p.tickets, Pictures: p.pictures, JWKS: p.keyring.JWKS, Key: s.cfg.Signer.Key("api"),
-		Answers: cfg.Answers, Secure: cfg.Secure, RemoteAddr: s.cfg.RemoteAddr, Logger: s.log, Registerer: s.cfg.Registerer,
-	}
 	if cfg.Limiter != nil {
-		ac.Limiter, rc.Limiter = cfg.Limiter, cfg.Limiter
+		ac.Limiter = cfg.Limiter
 	}
 	if p.accounts, err = accounts.New(ac); err != nil {
-		return err
-	}
-	rc.Accounts = exporting{p.accounts, s}
-	if p.api, err = api.New(rc); err != nil {
 		return err
 	}
 	s.bus.Handle(kindRevoke, func(m bus.Message) { p.revoked.Receive(m.Payload) })

@@ -12,6 +12,7 @@ import (
 	"github.com/rondo-chat/rondo/accounts"
 	"github.com/rondo-chat/rondo/bus"
 	"github.com/rondo-chat/rondo/chat/conversations"
+	"github.com/rondo-chat/rondo/chat/files"
 	"github.com/rondo-chat/rondo/chat/live"
 	"github.com/rondo-chat/rondo/internal/ratelimit"
 	"github.com/rondo-chat/rondo/protocol"
@@ -26,7 +27,8 @@ type Conversations struct {
 	Store      conversations.Store
 	Cache      conversations.Cache     // default: none
 	Moderator  conversations.Moderator // default: all passes
-	Files      conversations.Files     // default: there are none
+	Blobs      files.Blobs             // where uploads are kept; default: nothing can be uploaded
+	Spool      string                  // folder where uploads are received; required with Blobs
 	Sinks      []string                // who gets all events
 	Limits     conversations.Limits
 	Limiter    ratelimit.Limiter // default: in this process's memory
@@ -47,6 +49,7 @@ type talks struct {
 	*conversations.Conversations
 	live       *live.Live
 	translator Translator
+	files      *files.Files // nil: nothing can be uploaded
 }
 
 // buildTalks makes the conversations, if there are to be any.
@@ -62,10 +65,17 @@ func (s *Server) buildTalks() (err error) {
 	if t.live, err = live.New(live.Config{Node: s.node, Sessions: followers{s}, Notifier: notifier{s.bus, kindLive}, Shown: cfg.Shown, Logger: s.log, Registerer: s.cfg.Registerer}); err != nil {
 		return err
 	}
+	var kept conversations.Files
+	if cfg.Blobs != nil {
+		kept = cfg.Blobs
+	}
 	if t.Conversations, err = conversations.New(conversations.Config{
-		Store: cfg.Store, Cache: cfg.Cache, People: acquaintances{s}, Publisher: t.live, Moderator: cfg.Moderator, Files: cfg.Files, Sinks: cfg.Sinks,
+		Store: cfg.Store, Cache: cfg.Cache, People: acquaintances{s}, Publisher: t.live, Moderator: cfg.Moderator, Files: kept, Sinks: cfg.Sinks,
 		Limits: cfg.Limits, Limiter: cfg.Limiter, Node: s.node, Key: s.cfg.Signer.Key("conversation passcode"), Logger: s.log, Registerer: s.cfg.Registerer,
 	}); err != nil {
+		return err
+	}
+	if err := t.buildFiles(s, cfg); err != nil {
 		return err
 	}
 	s.bus.Handle(kindLive, func(m bus.Message) { t.live.Receive(m.From, m.Payload) })
@@ -249,21 +259,25 @@ func (s *Server) convMark(ctx context.Context, sess *signaling.Session, m *proto
 	if err := m.Unmarshal(&in); err != nil {
 		return nil, err
 	}
-	marked, err := s.talks.Mark(ctx, caller(sess), m.Room, in)
+	return s.mark(ctx, caller(sess), m.Room, in)
+}
+
+func (s *Server) mark(ctx context.Context, who conversations.Caller, room protocol.RoomID, in protocol.ConvMark) (protocol.ConvMarked, error) {
+	marked, err := s.talks.Conversations.Mark(ctx, who, room, in)
 	if err != nil {
-		return nil, err
+		return marked, err
 	}
-	kind := s.talks.live.Kind(ctx, m.Room)
+	kind := s.talks.live.Kind(ctx, room)
 	if kind == "" {
-		e, err := s.talks.Get(ctx, caller(sess), m.Room)
+		e, err := s.talks.Get(ctx, who, room)
 		if err != nil {
-			return nil, err
+			return marked, err
 		}
 		kind = e.Kind
-		s.talks.live.Learn(ctx, map[protocol.RoomID]protocol.ConvKind{m.Room: kind})
+		s.talks.live.Learn(ctx, map[protocol.RoomID]protocol.ConvKind{room: kind})
 	}
-	told := protocol.ConvMarked{User: sess.User().ID, Delivered: marked.Delivered, Read: marked.Read}
-	s.talks.live.Mark(m.Room, told, kind == protocol.ConvTopic)
+	told := protocol.ConvMarked{User: who.Identity, Delivered: marked.Delivered, Read: marked.Read}
+	s.talks.live.Mark(room, told, kind == protocol.ConvTopic)
 	return marked, nil
 }
 
@@ -290,21 +304,27 @@ func (s *Server) convTranslate(ctx context.Context, sess *signaling.Session, m *
 	if err := m.Unmarshal(&in); err != nil {
 		return nil, err
 	}
+	return s.translate(ctx, caller(sess), m.Room, in)
+}
+
+func (s *Server) translate(ctx context.Context, who conversations.Caller, room protocol.RoomID, in protocol.ConvTranslate) (protocol.ConvTranslated, error) {
+	out := protocol.ConvTranslated{To: in.To, Texts: []protocol.ConvTranslation{}}
 	switch n := len(in.Messages); {
 	case s.talks.translator == nil:
-		return nil, protocol.Errorf(protocol.CodeUnavailable, "nothing is translated here")
+		return out, protocol.Errorf(protocol.CodeUnavailable, "nothing is translated here")
 	case n == 0 || n > protocol.MaxTranslateBatch:
-		return nil, protocol.Errorf(protocol.CodeBadRequest, "messages: 1 to %d", protocol.MaxTranslateBatch)
+		return out, protocol.Errorf(protocol.CodeBadRequest, "messages: 1 to %d", protocol.MaxTranslateBatch)
 	}
-	texts, err := s.talks.Texts(ctx, caller(sess), m.Room, in.Messages)
+	texts, err := s.talks.Texts(ctx, who, room, in.Messages)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	done, err := s.talks.translator.Translate(ctx, sess.User().ID, texts, in.To)
+	done, err := s.talks.translator.Translate(ctx, who.Identity, texts, in.To)
 	if err != nil {
-		return nil, fmt.Errorf("translate: %w", err)
+		return out, fmt.Errorf("translate: %w", err)
 	}
-	return protocol.ConvTranslated{To: in.To, Texts: done}, nil
+	out.Texts = append(out.Texts, done...)
+	return out, nil
 }
 
 // talksObserver keeps up to date who follows beside what the observer does.

@@ -156,6 +156,9 @@ func (s *Server) build() (err error) {
 	if err := s.buildTalks(); err != nil {
 		return fmt.Errorf("conversations: %w", err)
 	}
+	if err := s.buildAPI(); err != nil {
+		return err
+	}
 	var watcher signaling.Observer = observer{s}
 	var resume func(context.Context, *signaling.Session, signaling.Request, protocol.Resume) error
 	if s.people != nil {

@@ -54,6 +54,7 @@ type config struct {
 	Database             string
 	DatabasePasswordFile string
 	DatabaseReplicas     stringList
+	Files                filesConfig
 	Mail                 mailConfig
 	Translate            translateConfig
 
@@ -146,6 +147,7 @@ func (c *config) flags(out io.Writer) *flag.FlagSet {
 	fs.StringVar(&c.Database, "database", "", "`URL` of the database: sqlite:FILE, postgres://…, mysql://… (default sqlite:<data>/rondo.db)")
 	fs.StringVar(&c.DatabasePasswordFile, "database-password-file", "", "`file` with the password for the database, instead of one in the URL")
 	fs.Var(&c.DatabaseReplicas, "database-replica", "comma-separated `URLs` of read replicas of the database")
+	c.Files.flags(fs)
 	fs.StringVar(&c.Mail.Server, "smtp", "", "mail server, `host` or host:port; empty: mails go to the log, which is for development")
 	fs.StringVar(&c.Mail.Security, "smtp-security", "", "starttls, tls or none (default starttls)")
 	fs.StringVar(&c.Mail.Username, "smtp-user", "", "`name` to log in with at the mail server")
@@ -326,7 +328,7 @@ func (c *config) validate() error {
 	if _, err := logLevel(c.LogLevel); err != nil {
 		return bad("log-level", "%q is none of debug, info, warn, error", c.LogLevel)
 	}
-	if err := c.validateAccounts(); err != nil {
+	if err := errors.Join(c.validateAccounts(), c.Files.validate()); err != nil {
 		return err
 	}
 	if err := c.Translate.validate(); err != nil {

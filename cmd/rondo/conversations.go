@@ -29,7 +29,7 @@ func (n *node) openConversations(ctx context.Context, db *database.DB, sc *serve
 		return err
 	}
 	sc.Conversations = &server.Conversations{Store: store, Limiter: limiter, Sinks: out.Names(), Shown: out.Present}
-	return nil
+	return n.openFiles(ctx, sc.Conversations)
 }
 
 // openConversationDrivers adds to c what conversations have beside their database.
