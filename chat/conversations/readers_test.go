@@ -9,14 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/rondo-chat/rondo/chat/conversations"
 	"github.com/rondo-chat/rondo/chat/conversations/viewtest"
-	"github.com/rondo-chat/rondo/chat/rediscache"
+	"github.com/rondo-chat/rondo/chat/rediscache/rediscachetest"
 	"github.com/rondo-chat/rondo/chat/sqlstore"
 	"github.com/rondo-chat/rondo/internal/database"
-	"github.com/rondo-chat/rondo/internal/rediscall"
 	"github.com/rondo-chat/rondo/internal/testenv"
 	"github.com/rondo-chat/rondo/protocol"
 )
@@ -40,25 +37,13 @@ func TestReadersEverywhere(t *testing.T) {
 	for name, url := range map[string]func(testing.TB) string{"sqlite": nil, "postgres": testenv.Postgres, "mariadb": testenv.MariaDB} {
 		seed := rand.Uint64()
 		t.Run(fmt.Sprintf("%s-redis-%d", name, seed), func(t *testing.T) {
-			client := redis.NewClient(&redis.Options{Addr: server.Addr})
-			t.Cleanup(func() { _ = client.Close() })
-			caches := func() conversations.Cache {
-				c, err := rediscache.New(rediscall.Config{Client: client, Prefix: name + ":", Timeout: 10 * time.Second})
-				if err != nil {
-					t.Fatal(err)
-				}
-				return c
-			}
+			caches := func() conversations.Cache { return rediscachetest.Open(t, server, name+":") }
 			var store conversations.Store
 			if url != nil {
 				store = storeAt(t, url(t))
 			}
 			w := newWalk(t, seed, store, caches)
-			w.flush = func() {
-				if err := client.FlushAll(context.WithoutCancel(t.Context())).Err(); err != nil {
-					t.Error(err)
-				}
-			}
+			w.flush = func() { rediscachetest.Flush(t, server) }
 			w.run()
 		})
 	}
