@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rondo-chat/rondo/e2e/lab"
 	"github.com/rondo-chat/rondo/client/bench"
+	"github.com/rondo-chat/rondo/e2e/lab"
 )
 
 // TestBench: the load generator does what its scenarios say against a real server, and everything

@@ -21,14 +21,20 @@ func TestJudge(t *testing.T) {
 		6: {Seq: 6, From: "g_a", CID: "m3", Text: "three", Reactions: []protocol.ConvReaction{{Emoji: "👍", Count: 1}}},
 	}
 	for want, spoil := range map[string]func(map[uint64]protocol.ConvMessage){
-		"":                     func(map[uint64]protocol.ConvMessage) {},
-		"not there":            func(m map[uint64]protocol.ConvMessage) { delete(m, 1) },
-		"there 2 times":        func(m map[uint64]protocol.ConvMessage) { m[7] = m[6] },
-		"1 is m0 of g_b":       func(m map[uint64]protocol.ConvMessage) { m[1] = m[2] },
-		`says "other"`:         func(m map[uint64]protocol.ConvMessage) { m[1] = protocol.ConvMessage{From: "g_a", CID: "m0", Text: "other"} },
-		"deleted 0":            func(m map[uint64]protocol.ConvMessage) { m[4] = protocol.ConvMessage{From: "g_a", CID: "m2", Text: "gone"} },
-		"the reaction is gone": func(m map[uint64]protocol.ConvMessage) { m[6] = protocol.ConvMessage{From: "g_a", CID: "m3", Text: "three"} },
-		"never said":           func(m map[uint64]protocol.ConvMessage) { m[9] = protocol.ConvMessage{From: "g_a", CID: "m9"} },
+		"":               func(map[uint64]protocol.ConvMessage) {},
+		"not there":      func(m map[uint64]protocol.ConvMessage) { delete(m, 1) },
+		"there 2 times":  func(m map[uint64]protocol.ConvMessage) { m[7] = m[6] },
+		"1 is m0 of g_b": func(m map[uint64]protocol.ConvMessage) { m[1] = m[2] },
+		`says "other"`: func(m map[uint64]protocol.ConvMessage) {
+			m[1] = protocol.ConvMessage{From: "g_a", CID: "m0", Text: "other"}
+		},
+		"deleted 0": func(m map[uint64]protocol.ConvMessage) {
+			m[4] = protocol.ConvMessage{From: "g_a", CID: "m2", Text: "gone"}
+		},
+		"the reaction is gone": func(m map[uint64]protocol.ConvMessage) {
+			m[6] = protocol.ConvMessage{From: "g_a", CID: "m3", Text: "three"}
+		},
+		"never said": func(m map[uint64]protocol.ConvMessage) { m[9] = protocol.ConvMessage{From: "g_a", CID: "m9"} },
 	} {
 		rec := record{messages: maps.Clone(whole)}
 		spoil(rec.messages)
