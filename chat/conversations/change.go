@@ -29,6 +29,7 @@ type order struct {
 	room  protocol.RoomID
 	limit string // name of what is limited; "": nothing
 	rate  ratelimit.Rate
+	each  bool // it is limited in each conversation for itself
 	check func(seat) error
 	ready func(context.Context, seat) error // more that must hold before the transaction; may be nil
 	apply func(*change) error
@@ -43,7 +44,11 @@ func (c *Conversations) change(ctx context.Context, o order) error {
 		return err
 	}
 	if o.limit != "" {
-		if err := c.limit(ctx, o.limit, string(o.who.Identity)+":"+string(o.room), o.rate); err != nil {
+		key := string(o.who.Identity)
+		if o.each {
+			key += ":" + string(o.room)
+		}
+		if err := c.limit(ctx, o.limit, key, o.rate); err != nil {
 			return err
 		}
 	}

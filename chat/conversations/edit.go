@@ -14,7 +14,7 @@ const maxRevisions = 100
 
 // on carries out what is done to one message. A message that is not there is not_found; with alive, a deleted one too.
 func (c *Conversations) on(ctx context.Context, o order, seq uint64, alive bool, f func(*change, *Message) error) (sent protocol.ConvSent, err error) {
-	o.limit, o.rate = "change", c.cfg.Limits.Change
+	o.limit, o.rate, o.each = "change", c.cfg.Limits.Change, true
 	o.apply = func(ch *change) error {
 		m, err := ch.tx.Message(ch.row.ID, seq)
 		if err != nil {

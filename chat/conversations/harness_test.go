@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
 
 	"github.com/rondo-chat/rondo/auth"
 	"github.com/rondo-chat/rondo/chat/conversations"
@@ -20,6 +21,8 @@ import (
 	"github.com/rondo-chat/rondo/internal/ratelimit"
 	"github.com/rondo-chat/rondo/protocol"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // house is Conversations over SQLite, with a clock of its own, and all others that it needs.
 type house struct {
