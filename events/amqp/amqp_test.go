@@ -122,14 +122,14 @@ func unrouted(t *testing.T, broker *testenv.Broker) {
 	}
 }
 
-// outage: the server goes away and comes back, and the node that serves it dies.
+// outage: the server is killed and comes back, and the node that serves it dies.
 func outage(t *testing.T, broker *testenv.Broker) {
 	c := &consumer{got: &eventstest.Got{}}
 	c.come(t, broker.Addr)
 	eventstest.Outage{
 		Sink: func(t testing.TB) events.Sink { return sink(t, broker.Addr, "127.0.0.1") },
 		Stop: func() {
-			broker.Stop()
+			broker.Kill() // what it confirmed is on disk
 			<-c.done
 		},
 		Start: func() {
