@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,6 +83,9 @@ func (c *sinkConfig) sink(signer *auth.Signer) (events.Sink, error) {
 	timeout := time.Duration(c.Timeout)
 	if timeout < 0 || timeout > maxSinkTimeout {
 		return nil, fmt.Errorf("timeout: must lie between 0s and %v", maxSinkTimeout)
+	}
+	if scheme, _, _ := strings.Cut(c.URL, ":"); len(c.Allow) == 0 && slices.Contains([]string{"http", "mqtt", "amqp"}, scheme) {
+		return nil, fmt.Errorf("url: %s is not encrypted: take the other scheme, or name the addresses inside that are meant in allow", scheme)
 	}
 	way, trust, err := c.way()
 	if err != nil {

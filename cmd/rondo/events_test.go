@@ -311,6 +311,9 @@ func TestSinkSettings(t *testing.T) {
 		"sinks: [{name: a, kind: amqp, url: 'https://x'}]":                                    "amqp",
 		"sinks: [{name: a, kind: firebase, url: 'https://x'}]":                                "account-file",
 		"sinks: [{name: a, kind: firebase, url: 'https://x', account-file: " + account + "}]": "service account",
+		"sinks: [{name: a, kind: webhook, url: 'http://x'}]":                                  "not encrypted",
+		"sinks: [{name: a, kind: mqtt, url: 'mqtt://x'}]":                                     "not encrypted",
+		"sinks: [{name: a, kind: amqp, url: 'amqp://x'}]":                                     "not encrypted",
 		"sinks: 7": "events.yaml",
 	} {
 		list, err := readSinks(sinkFile(t, text))
