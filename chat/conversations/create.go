@@ -57,8 +57,9 @@ func (c *Conversations) createDirect(ctx context.Context, who Caller, q protocol
 	}
 	var events []protocol.ConvEvent
 	err = c.write(ctx, "create.direct", func(tx Tx) error {
-		if events = nil; lookup(tx) == nil && id != "" {
-			return nil
+		events = nil
+		if err := lookup(tx); err != nil || id != "" { // the other one was first
+			return err
 		}
 		row := c.newRow(protocol.ConvDirect)
 		id, row.Pair, row.Writers = row.ID, pair, protocol.WriteMembers

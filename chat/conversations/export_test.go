@@ -32,6 +32,7 @@ func (c *Conversations) Round(ctx context.Context, name string) bool {
 
 // Jobs are the names of all jobs.
 func Jobs() []string { return jobNames() }
+
 // RetainNow does what the job would do next.
 func (c *Conversations) RetainNow(ctx context.Context, room protocol.RoomID) error {
 	var row Row

@@ -105,6 +105,7 @@ func (c *Conversations) round(ctx context.Context, j *job) time.Duration {
 		}
 		switch {
 		case !mine || err != nil:
+			c.metrics.lost(j.name)
 			return max(j.every, minLease/3)
 		case !more:
 			return j.every

@@ -173,6 +173,11 @@ func TestGuests(t *testing.T) {
 		t.Errorf("%s, %d", h.role(room, gus), m.Seq)
 	}
 	wantCode(t, second(h.Invite(t.Context(), gus, room, "ann")), protocol.CodeForbidden)
+	made := h.user("gus") // the guest registers and keeps the identity
+	made.Identity = gus.Identity
+	h.send(made, room, "made", "now I am somebody")
+	h.must(second(h.SetRole(t.Context(), ann, room, gus.Identity, protocol.ConvModerator)))
+	h.must(second(h.SetRole(t.Context(), ann, room, gus.Identity, protocol.ConvMember)))
 	no := false
 	h.must(second(h.Update(t.Context(), ann, room, protocol.ConvPatch{Guests: &no})))
 	for _, who := range []conversations.Caller{gus, h.guest("gil")} {

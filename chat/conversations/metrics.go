@@ -73,6 +73,13 @@ func (m *metrics) age(events []Event, now int64) {
 	m.outbox.Set(float64(now-oldest) / 1000)
 }
 
+// lost forgets what another node measures now.
+func (m *metrics) lost(job string) {
+	if job == jobOutbox {
+		m.outbox.Set(0)
+	}
+}
+
 func (m *metrics) job(name string, err error) {
 	result := "ok"
 	if err != nil {

@@ -162,10 +162,8 @@ func (ch *change) send(c *Conversations, q protocol.ConvSend) (protocol.ConvSent
 	if m.Mentions, err = ch.mentions(q.Text); err != nil {
 		return protocol.ConvSent{}, err
 	}
-	if !isMember(ch.me.Role) {
-		if err := ch.enter(); err != nil {
-			return protocol.ConvSent{}, err
-		}
+	if err := ch.present(); err != nil {
+		return protocol.ConvSent{}, err
 	}
 	files, err := ch.files(&m, q.Files)
 	if err != nil {
@@ -192,6 +190,19 @@ func (ch *change) send(c *Conversations, q protocol.ConvSend) (protocol.ConvSent
 		}
 	}
 	return protocol.ConvSent{Message: m.ConvMessage, Seq: m.Seq}, nil
+}
+
+// present makes the writer a member, and a user who came as a guest no guest any more.
+func (ch *change) present() error {
+	if !isMember(ch.me.Role) {
+		return ch.enter()
+	}
+	if !ch.me.Guest || ch.who.Guest {
+		return nil
+	}
+	m := ch.me
+	m.Guest = false
+	return ch.person(m.Role, &m)
 }
 
 // answer looks for what the message answers to and, in a thread, returns its first message, whose Replies
