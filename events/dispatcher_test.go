@@ -336,6 +336,36 @@ func TestLater(t *testing.T) {
 	})
 }
 
+// TestTakingOverAFailure: a node that takes over keeps to the pause, unless another's clock made it, and goes on
+// with one event.
+func TestTakingOverAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct{ next, within time.Duration }{{40 * time.Second, 45 * time.Second}, {10 * time.Hour, time.Second}} {
+			log, sink, first := eventstest.NewLog(), &fake{}, 0
+			say(log, 1, 10)
+			log.Put("s", events.Cursor{Tries: 3, Next: time.Now().Add(c.next).UnixMilli()})
+			sink.answer(func(e events.Event) error {
+				if sink.count() == 1 {
+					first++
+				}
+				return nil
+			})
+			d := start(t, events.Config{Log: log.Node("a"), Sinks: []events.Subscription{sub("s", sink)}})
+			if c.next < time.Minute {
+				testenv.Elapse(c.next - time.Second)
+				if sink.count() > 0 {
+					t.Error("tried before the pause was over")
+				}
+			}
+			testenv.Elapse(c.within)
+			if n := len(sink.ids()); n != 10 || first != 1 {
+				t.Errorf("next in %v: %d events, %d with the first try", c.next, n, first)
+			}
+			d.Close()
+		}
+	})
+}
+
 // TestPresent: the latest wins, once a second, of topics only.
 func TestPresent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -75,9 +75,9 @@ func (r *runner) turn(ctx context.Context) time.Duration {
 	if r.dirty && !r.store(ctx) {
 		return jitter(r.cfg.MinPause)
 	}
-	if wait := time.Until(time.UnixMilli(r.cursor.Next)); r.cursor.Tries > 0 && wait > 0 {
-		// Not longer than any pause: clocks of nodes may differ.
-		return min(wait, r.cfg.MaxPause, r.cfg.Lease/6)
+	// No pause is longer than MaxPause: what says so was written by another clock.
+	if wait := time.Until(time.UnixMilli(r.cursor.Next)); wait > 0 && wait <= r.cfg.MaxPause {
+		return min(wait, r.cfg.Lease/6)
 	}
 	rows, err := r.read(ctx)
 	if err != nil {
@@ -126,6 +126,9 @@ func (r *runner) hold(ctx context.Context) bool {
 			return false
 		}
 		r.cursor, r.dirty, r.letters, r.refused = c, false, nil, 0
+		if c.Tries > 0 {
+			r.limit = 1
+		}
 		r.metrics.serving.WithLabelValues(r.sub.Name).Set(1)
 	}
 	r.until = until

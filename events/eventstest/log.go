@@ -91,6 +91,13 @@ func (l *Log) At(sink string) events.Cursor {
 	return l.cursors[sink]
 }
 
+// Put sets the cursor of a sink.
+func (l *Log) Put(sink string, c events.Cursor) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cursors[sink] = c
+}
+
 // Server returns the node that has the sink's lease.
 func (l *Log) Server(sink string) string {
 	l.mu.Lock()
