@@ -263,10 +263,10 @@ func columnsOf(q database.Queryer, name string) ([]column, error) {
 	return columns, nil
 }
 
-// describe asks the database; Kind is its own word for the type.
+// describe asks the database; Kind is its own word for the type. Columns that the database makes itself are left out.
 func describe(q database.Queryer, name string) ([]column, error) {
 	query := "SELECT column_name, data_type, is_nullable FROM information_schema.columns" +
-		" WHERE table_schema = current_schema() AND table_name = ?"
+		" WHERE table_schema = current_schema() AND table_name = ? AND is_generated = 'NEVER'"
 	switch q.Engine() {
 	case database.SQLite:
 		query = `SELECT name, type, CASE WHEN "notnull" THEN 'NO' ELSE 'YES' END FROM pragma_table_info(?)`

@@ -124,8 +124,8 @@ func topicsQuery(engine database.Engine, d conversations.Directory) query {
 		words = append(words, tagWord(d.Tag))
 	}
 	if len(words) > 0 {
-		match := matching(engine, "chat_topics", "w", words, false)
-		q.add(" AND c.id IN (SELECT w.room FROM chat_topics w WHERE "+match.text+")", match.args...)
+		from, where := match{all: words}.in(engine, "chat_topics")
+		q.add(" AND c.id IN (SELECT w.room FROM "+from+" WHERE "+where.text+")", where.args...)
 	}
 	q.olderThan(d.After)
 	q.along(" DESC", "c.kind", "c.is_deleted", "c.active_at", "c.id")

@@ -205,7 +205,7 @@ func (t *txn) InsertMessage(m conversations.Message) error {
 			return err
 		}
 	}
-	if words := wordsOf(m.Terms); len(words) > 0 {
+	if words := messageWords(m); len(words) > 0 {
 		return t.insertWords("chat_terms", []string{"room", "seq"}, termsID(m.At, m.Room, m.Seq), words, string(m.Room), number(m.Seq))
 	}
 	return nil

@@ -81,6 +81,16 @@ func testSearch(t *testing.T, h house) {
 	role("s", "banned")
 	role("q", "moderator")
 	same(t, "who was banned finds", h.find(t, mine, 10), "r2 q2")
+	h.write(t, func(tx conversations.Tx) error { // of so many that they are not named one by one
+		for i := range 100 {
+			m := conversations.Member{Room: h.room(fmt.Sprint("none", i)), ConvPerson: protocol.ConvPerson{ID: h.user("me"), Role: protocol.ConvMember}}
+			if err := tx.PutMember(m); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	same(t, "a member of many finds", h.find(t, mine, 1), "r2 q2")
 	same(t, "without terms", h.find(t, conversations.Search{Searcher: h.user("me"), Prefix: true}, 10), "")
 	same(t, "in a deleted one", h.find(t, conversations.Search{Terms: []string{"red"}, Room: h.room("d")}, 10), "")
 }

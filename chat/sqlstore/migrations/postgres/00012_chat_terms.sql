@@ -4,7 +4,8 @@ CREATE TABLE chat_terms (
   room TEXT COLLATE "C" NOT NULL,
   seq BIGINT NOT NULL,
   words TEXT NOT NULL,
+  vector TSVECTOR GENERATED ALWAYS AS (to_tsvector('simple', words)) STORED,
   PRIMARY KEY (id)
 );
 CREATE UNIQUE INDEX chat_terms_room_seq ON chat_terms (room, seq);
-CREATE INDEX chat_terms_words ON chat_terms USING GIN (to_tsvector('simple', words));
+CREATE INDEX chat_terms_vector ON chat_terms USING GIN (vector);
