@@ -27,6 +27,7 @@ const (
 	CodeOrigin        Code = "origin"
 	CodeUnavailable   Code = "unavailable"
 	CodeInternal      Code = "internal"
+	CodeRejected      Code = "rejected" // of conversations
 
 	// Of accounts.
 	CodeCredentials Code = "credentials"

@@ -57,6 +57,8 @@ type config struct {
 	Files                filesConfig
 	Mail                 mailConfig
 	Translate            translateConfig
+	BlockedWords         string
+	Links, GuestLinks    int
 
 	TURN turnConfig
 
@@ -156,6 +158,9 @@ func (c *config) flags(out io.Writer) *flag.FlagSet {
 	fs.StringVar(&c.Mail.From, "smtp-from", "", "sender's `address`: Rondo <rondo@example.org>")
 
 	c.Translate.flags(fs)
+	fs.StringVar(&c.BlockedWords, "chat-blocked-words", "", "`file` with words that conversations refuse, one on a line")
+	fs.IntVar(&c.Links, "chat-links", 60, "`number` of links that a user may post in conversations in an hour")
+	fs.IntVar(&c.GuestLinks, "chat-guest-links", 5, "`number` of links that a guest may post in conversations in an hour")
 
 	fs.BoolVar(&c.TURN.Enabled, "turn", true, "run the embedded STUN/TURN server")
 	fs.Var(&c.TURN.Listen, "turn-listen", "comma-separated `addresses` for STUN and TURN on UDP and TCP (default :3478)")
@@ -315,6 +320,8 @@ func (c *config) validate() error {
 		return bad("ping", "must lie between 1s and 5m")
 	case c.DrainTimeout < 0:
 		return bad("drain-timeout", "must not be negative")
+	case c.Links < 0 || c.GuestLinks < 0:
+		return bad("chat-links", "it and chat-guest-links must not be negative")
 	case c.TURN.Bandwidth < 0:
 		return bad("turn-bandwidth", "must not be negative")
 	case c.Roles.turn() && len(c.TURN.Servers) > 0 && len(c.TURN.Secrets) == 0 && !allSTUN(c.TURN.Servers):

@@ -93,6 +93,7 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		"no Google key":     {args: []string{"--translate", "google-v3"}, want: "translate-key-file"},
 		"no characters":     {args: []string{"--translate", "libre", "--translate-url", "https://x", "--translate-per-day", "0"}, want: "translate-per-user"},
 		"outbound CIDR":     {args: []string{"--outbound-allow", "home"}, want: "outbound-allow"},
+		"links":             {args: []string{"--chat-guest-links", "-1"}, want: "chat-links"},
 		"stray argument":    {args: []string{"--listen", ":1", "x"}, want: `"x"`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"github.com/rondo-chat/rondo/chat/conversations"
 	"github.com/rondo-chat/rondo/chat/rediscache"
 	chatsql "github.com/rondo-chat/rondo/chat/sqlstore"
+	"github.com/rondo-chat/rondo/chat/wordlist"
 	"github.com/rondo-chat/rondo/internal/database"
 	"github.com/rondo-chat/rondo/internal/ratelimit"
 	"github.com/rondo-chat/rondo/internal/rediscall"
@@ -37,7 +38,32 @@ func (n *node) openConversationDrivers(client redis.UniversalClient, limiter rat
 	if err := n.openConversationCache(client, c); err != nil {
 		return err
 	}
+	if err := n.openModerator(limiter, c); err != nil {
+		return err
+	}
 	return n.openTranslator(client, limiter, c)
+}
+
+// openModerator adds to c what looks at texts.
+func (n *node) openModerator(limiter ratelimit.Limiter, c *server.Conversations) error {
+	if c == nil {
+		return nil
+	}
+	some := func(perHour int) int {
+		if perHour == 0 {
+			return -1 // none
+		}
+		return perHour
+	}
+	m, err := wordlist.New(wordlist.Config{
+		File: n.cfg.BlockedWords, Links: some(n.cfg.Links), GuestLinks: some(n.cfg.GuestLinks),
+		Limiter: limiter, Logger: n.log, Registerer: n.metrics.Registerer(),
+	})
+	if err != nil {
+		return fmt.Errorf("%w: chat-blocked-words: %w", errUsage, err)
+	}
+	c.Moderator = m
+	return nil
 }
 
 // openConversationCache keeps the newest messages of busy conversations beside the database: in Redis, or
