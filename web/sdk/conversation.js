@@ -62,6 +62,8 @@ const typingFor = 5000; // ms that a sign of typing counts
 const typingEvery = 3000; // ms between our own signs
 const patience = 10_000; // ms of "too fast" that are waited out
 const translateBatch = 50;
+const translateTries = 20; // in vain
+const translatePatience = 10 * 60_000; // a quota that lasts longer is used up for today
 
 /**
  * One conversation as its reader sees it: a part of its messages without holes,
@@ -123,6 +125,7 @@ export class ConversationView extends Emitter {
   /** @type {Map<number, number>} */
   #tried = new Map(); // seq → rev that was given to the translator
   #translating = false;
+  #untranslated = 0; // times in a row that nothing came
   /** @type {Map<string, ReturnType<typeof setTimeout>>} */
   #timers = new Map();
 
@@ -738,6 +741,7 @@ export class ConversationView extends Emitter {
     this.#language = language;
     this.translations.clear();
     this.#tried.clear();
+    this.#untranslated = 0;
     this.emit('translations', null);
     void this.#translateNew();
   }
@@ -746,9 +750,11 @@ export class ConversationView extends Emitter {
     if (!this.#language || this.#translating || this.state !== 'open') return;
     this.#translating = true;
     const to = this.#language;
+    /** @type {ConvMessage[]} */
+    let batch = [];
     try {
       const you = this.#port.you();
-      for (let batch; this.#language === to; ) {
+      while (this.#language === to) {
         batch = this.messages.filter((m) => m.from !== you && m.text && this.#tried.get(m.seq) !== m.rev).slice(-translateBatch);
         if (batch.length === 0) break;
         for (const m of batch) this.#tried.set(m.seq, m.rev);
@@ -756,13 +762,30 @@ export class ConversationView extends Emitter {
         if (this.#language !== to) break;
         for (const t of d.texts ?? []) this.translations.set(t.seq, t);
         this.emit('translations', null);
+        if (d.texts?.length) this.#untranslated = 0;
+        const late = batch.filter((m) => !d.texts?.some((/** @type {ConvTranslation} */ t) => t.seq === m.seq));
+        if (late.length > 0) {
+          this.#translateAgain(late, 1000); // the translator goes on meanwhile
+          break;
+        }
       }
-    } catch {
-      // it is read as it was written
+    } catch (err) {
+      const { code, retryMs } = toRondo(err); // until then it is read as it was written
+      if (this.#language === to && (code === 'unavailable' || code === 'rate_limited')) this.#translateAgain(batch, retryMs || 1000);
     } finally {
       this.#translating = false;
       if (this.#language !== to) void this.#translateNew();
     }
+  }
+
+  /**
+   * @param {ConvMessage[]} list
+   * @param {number} ms
+   */
+  #translateAgain(list, ms) {
+    if (ms > translatePatience || ++this.#untranslated > translateTries) return;
+    for (const m of list) this.#tried.delete(m.seq);
+    this.#later('translate', ms, () => void this.#translateNew());
   }
 
   // ---- inside ----

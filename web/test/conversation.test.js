@@ -262,6 +262,31 @@ test('conversation: what is shown is translated, and again after an edit', async
   assert.equal(v.translations.size, 0);
 });
 
+test('conversation: what is not translated in time is asked for again', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { s, v } = record(3);
+  let times = 0;
+  s.handle['conv.translate'] = (d) => {
+    times++;
+    if (times === 1) throw new RondoError('unavailable', 'later', 2000);
+    return { to: d.to, texts: d.messages.slice(times === 2 ? 2 : 0).map((/** @type {number} */ seq) => ({ seq, rev: seq, text: `en ${seq}` })) };
+  };
+  await v.open();
+  v.readIn('en');
+  await settle();
+  assert.deepEqual([times, v.translations.size], [1, 0]);
+  t.mock.timers.tick(1999);
+  await settle();
+  assert.equal(times, 1);
+  t.mock.timers.tick(1);
+  await settle();
+  assert.deepEqual([times, v.translations.size], [2, 1]);
+  t.mock.timers.tick(1000);
+  await settle();
+  assert.deepEqual(s.asked.at(-1), ['conv.translate', { messages: [1, 2], to: 'en' }]);
+  assert.deepEqual([times, v.translations.size], [3, 3]);
+});
+
 test('conversations: the list follows what happens', async () => {
   const { s, port } = record(3);
   const entry = (/** @type {string} */ id, /** @type {number} */ at) => ({ ...s.c, id, active_at: at, me: person('ann', { delivered: 99 }), last: s.messages[2], unread: 0 });
