@@ -320,7 +320,7 @@ func (f *Files) clean(ctx context.Context, data []byte) (picture.Picture, error)
 
 // Open returns a file that the caller may read; close its Blob. Errors: not_found, unavailable.
 func (f *Files) Open(ctx context.Context, who conversations.Caller, id string) (protocol.ConvFile, Blob, error) {
-	missing := protocol.Errorf(protocol.CodeNotFound, "there is no such file")
+	missing := protocol.Errorf(protocol.CodeNotFound, "there is no such thing")
 	name, ok := strings.CutPrefix(id, "f_")
 	if !ok || CheckName(name) != nil {
 		return protocol.ConvFile{}, nil, missing

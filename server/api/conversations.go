@@ -118,7 +118,7 @@ func inRoom(f func(c *call, who conversations.Caller, room protocol.RoomID) (ans
 	return talk(func(c *call, who conversations.Caller) (answer, error) {
 		room := c.r.PathValue("conversation")
 		if rest, ok := strings.CutPrefix(room, "c_"); !ok || !plain(rest, 26, 26) {
-			return answer{}, protocol.Errorf(protocol.CodeNotFound, "there is no such conversation")
+			return answer{}, protocol.Errorf(protocol.CodeNotFound, "there is no such thing")
 		}
 		return f(c, who, protocol.RoomID(room))
 	})
@@ -365,7 +365,7 @@ func setRole(c *call, who conversations.Caller, room protocol.RoomID) (answer, e
 	}
 	user := protocol.UserID(c.r.PathValue("user"))
 	if !isPerson(user) {
-		return answer{}, protocol.Errorf(protocol.CodeNotFound, "there is no such member")
+		return answer{}, protocol.Errorf(protocol.CodeNotFound, "there is no such thing")
 	}
 	return answerOf(c.api.cfg.Conversations.SetRole(c.r.Context(), who, room, user, in.Role))
 }

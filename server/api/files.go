@@ -40,7 +40,7 @@ func upload(c *call, who conversations.Caller, room protocol.RoomID) (answer, er
 // else is to be saved.
 func download(c *call, who conversations.Caller) (answer, error) {
 	if c.api.cfg.Files == nil {
-		return answer{}, protocol.Errorf(protocol.CodeNotFound, "there is no such file")
+		return answer{}, protocol.Errorf(protocol.CodeNotFound, "there is no such thing")
 	}
 	f, blob, err := c.api.cfg.Files.Open(c.r.Context(), who, c.r.PathValue("file"))
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rondo-chat/rondo/auth"
 	"github.com/rondo-chat/rondo/internal/database"
+	"github.com/rondo-chat/rondo/protocol"
 )
 
 // injections are texts that end or change statements where these are put together
@@ -60,7 +61,8 @@ func TestSQLInjection(t *testing.T) {
 		tried := 0
 		for _, o := range operations(t, w.doc) {
 			for _, in := range w.inputs(o) {
-				for _, text := range injections(w.db.Engine() == database.SQLite) {
+				all := w.db.Engine() == database.SQLite && !strings.Contains(o.path, "/conversations/") // whose statements storetest tries
+				for _, text := range injections(all) {
 					tried++
 					w.inject(o, in, text, ann, admin, scapegoat)
 				}
@@ -107,7 +109,7 @@ func (w *whole) inject(o operation, in input, text string, ann, admin, scapegoat
 	}
 	values := object{
 		"email": "ann@example.org", "login": scapegoat.name, "username": "fresh", "password": proof, "current": proof, "code": "12345678", "disabled": false, "device_token": "x",
-		"guest": w.guests.Issue("g_aaaaaaaaaaaaaaaaaaaaaaaaaa", w.cfg.Now()), "refresh_token": scapegoat.RefreshToken[:20],
+		"guest": w.guests.Issue("g_aaaaaaaaaaaaaaaaaaaaaaaaaa", w.cfg.Now()), "refresh_token": scapegoat.RefreshToken[:20], "user": scapegoat.name,
 	}
 	if o.path == "/api/v1/auth/register" {
 		values["email"] = "fresh@example.org"
@@ -145,7 +147,7 @@ func (w *whole) inject(o operation, in input, text string, ann, admin, scapegoat
 	set("path", "id", "0198c0de-0000-7000-8000-000000000000") // her own device's deletion would end the session
 	set("path", "identity", string(scapegoat.User.ID))
 	set("path", "name", "5Kc9sJ0mYb3rT1")
-	for name, value := range map[string]string{"conversation": string(roomID), "seq": "9", "emoji": "👍", "user": string(boID), "file": fileID} {
+	for name, value := range map[string]string{"conversation": string(w.topic(ann, name)), "seq": "3", "emoji": "👍", "user": string(scapegoat.User.ID), "file": fileID} {
 		set("path", name, value)
 	}
 	var payload any
@@ -165,6 +167,18 @@ func (w *whole) inject(o operation, in input, text string, ann, admin, scapegoat
 			w.t.Errorf("%s, %s %s = %q shows %q: %s", name, in.where, in.name, text, leak, answer)
 		}
 	}
+}
+
+// topic is a conversation of ann's with some messages, the same one each time but for who would delete it.
+func (w *whole) topic(ann member, route string) protocol.RoomID {
+	w.t.Helper()
+	if route == "DELETE /api/v1/conversations/{conversation}" {
+		return nobodys().room
+	}
+	if w.talk == "" {
+		w.talk, _ = w.found(ann, object{"kind": "topic", "name": "Jazz", "writers": "everyone"})
+	}
+	return w.talk
 }
 
 // fill is a value of the schema with the text in every place that takes one.

@@ -40,7 +40,7 @@ func (c *call) seq() (uint64, error) {
 	s := c.r.PathValue("seq")
 	n, err := strconv.ParseUint(s, 10, 63)
 	if err != nil || n == 0 || strconv.FormatUint(n, 10) != s {
-		return 0, protocol.Errorf(protocol.CodeNotFound, "there is no such message")
+		return 0, protocol.Errorf(protocol.CodeNotFound, "there is no such thing")
 	}
 	return n, nil
 }

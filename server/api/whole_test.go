@@ -37,7 +37,8 @@ type whole struct {
 	codes map[string]string // of the last mail, by address
 	over  map[string]bool   // sessions that ended
 	log   bytes.Buffer
-	seen  string // the user agent that requests have
+	seen  string          // the user agent that requests have
+	talk  protocol.RoomID // of topic
 }
 
 // onDatabases runs a test on all databases.
@@ -92,6 +93,7 @@ func newWholeOn(t *testing.T, url string) *whole {
 			t.Fatal(err)
 		}
 		c.Accounts, c.Revoked, c.Logger = real, w, log
+		w.converse(t, c, real, nil)
 	})
 	return w
 }
