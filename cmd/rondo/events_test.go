@@ -245,25 +245,7 @@ func TestEventsCommand(t *testing.T) {
 		taken.Add(1)
 	}))
 	defer server.Close()
-	data := t.TempDir()
-	file := sinkFile(t, fmt.Sprintf("sinks:\n- {name: hook, kind: webhook, url: %q, allow: [127.0.0.1/32], private: true}\n", server.URL))
-	if _, _, err := auth.LoadOrCreateSecret(filepath.Join(data, "secret")); err != nil {
-		t.Fatal(err)
-	}
-	store := openChat(t, "sqlite:"+filepath.Join(data, "rondo.db"))
-	list, err := readSinks(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := talking(t, store, "hook")
-	d := dispatch(t, store, "n_1", list)
-	chatter(t, c, 0, 2)
-	box := &outbox{store, "n_1"}
-	testenv.Eventually(t, 30*time.Second, func() bool {
-		letters, err := box.Letters(t.Context(), "hook", 10)
-		return err == nil && len(letters) >= 3
-	}, "dead letters")
-	d.Close()
+	data, file := refusedEvents(t, server.URL)
 	run := func(args ...string) (string, error) {
 		var out bytes.Buffer
 		err := eventsCommand(t.Context(), append(args, "--data", data, "--events-file", file), nil, &out, io.Discard)
@@ -294,6 +276,31 @@ func TestEventsCommand(t *testing.T) {
 			t.Errorf("%q: %v", args, err)
 		}
 	}
+}
+
+// refusedEvents is a service's data folder with dead letters, and its events-file.
+func refusedEvents(t *testing.T, url string) (data, file string) {
+	t.Helper()
+	data = t.TempDir()
+	file = sinkFile(t, fmt.Sprintf("sinks:\n- {name: hook, kind: webhook, url: %q, allow: [127.0.0.1/32], private: true}\n", url))
+	if _, _, err := auth.LoadOrCreateSecret(filepath.Join(data, "secret")); err != nil {
+		t.Fatal(err)
+	}
+	store := openChat(t, "sqlite:"+filepath.Join(data, "rondo.db"))
+	list, err := readSinks(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := talking(t, store, "hook")
+	d := dispatch(t, store, "n_1", list)
+	chatter(t, c, 0, 2)
+	box := &outbox{store, "n_1"}
+	testenv.Eventually(t, 30*time.Second, func() bool {
+		letters, err := box.Letters(t.Context(), "hook", 10)
+		return err == nil && len(letters) >= 3
+	}, "dead letters")
+	d.Close()
+	return data, file
 }
 
 // TestSinkSettings: mistakes in an events-file are named.
