@@ -37,7 +37,7 @@ type Config struct {
 	PerUser     int                   // new characters that a user has a day; 50,000; negative: no limit
 	PerDay      int                   // that all have; 1,000,000; negative: no limit
 	MemoryBytes int                   // for translations; 16 MiB
-	Patience    time.Duration         // how long callers wait; 1 s
+	Patience    time.Duration         // how long callers wait; 500 ms
 	Timeout     time.Duration         // of a call, waiting for a free one included; 5 s
 	Concurrency int                   // calls at once; 4
 	Queue       int                   // calls that wait; 100
@@ -57,7 +57,7 @@ func (c *Config) validate() error {
 	setDefault(&c.PerUser, 50_000)
 	setDefault(&c.PerDay, 1_000_000)
 	setDefault(&c.MemoryBytes, 16<<20)
-	setDefault(&c.Patience, time.Second)
+	setDefault(&c.Patience, 500*time.Millisecond)
 	setDefault(&c.Timeout, 5*time.Second)
 	setDefault(&c.Concurrency, 4)
 	setDefault(&c.Queue, 100)

@@ -148,7 +148,7 @@ func TestBadRequests(t *testing.T) {
 func TestOneFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &fake{do: func(_ context.Context, texts []string, to string) ([]Translation, error) {
-			testenv.Elapse(900 * time.Millisecond)
+			testenv.Elapse(400 * time.Millisecond)
 			return translated(texts, to), nil
 		}}
 		tr := translator(t, Config{Provider: p})
@@ -182,7 +182,7 @@ func TestSlowProvider(t *testing.T) {
 			}
 			return translated(texts, to), nil
 		}}
-		tr, ctx := translator(t, Config{Provider: p, PerUser: 5 * chunkChars}), t.Context()
+		tr, ctx := translator(t, Config{Provider: p, PerUser: 5 * chunkChars, Patience: time.Second}), t.Context()
 		long := strings.Repeat(" word", chunkChars/5)
 		texts := []string{"quick" + long, "slow" + long, "quick too" + long}
 		for second, want := range []int{2, 2, 2, 3, 3} {
@@ -213,7 +213,7 @@ func TestProviderThatNeverEnds(t *testing.T) {
 			<-leave
 			return nil, errors.New("late")
 		}}
-		tr := translator(t, Config{Provider: p, Concurrency: 1, Queue: 2})
+		tr := translator(t, Config{Provider: p, Concurrency: 1, Queue: 2, Patience: time.Second})
 		start := time.Now()
 		var all sync.WaitGroup
 		for i := range 10 {

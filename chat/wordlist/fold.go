@@ -168,9 +168,11 @@ func (s style) join(line []rune, n, rest int) []rune {
 		return line
 	}
 	end := len(line) - rest
-	at := end - 2*n
+	begin := end - 2*n
+	var word []rune
 	for i := range n {
-		line[at+i] = line[at+2*i]
+		word = append(word, line[begin+2*i])
 	}
-	return append(line[:at+n], line[end-1:]...)
+	after := slices.Clone(line[end:])
+	return append(append(append(line[:begin], s.spell(word)...), ' '), after...)
 }

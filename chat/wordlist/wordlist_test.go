@@ -34,7 +34,7 @@ func TestHiddenWords(t *testing.T) {
 	for _, s := range []string{
 		"badword", "a BADWORD!", "Bad​word", "b\u00adadword", "bádwörd", "b̶a̶d̶w̶o̶r̶d̶", "ｂａｄｗｏｒｄ", "𝐛𝐚𝐝𝐰𝐨𝐫𝐝", "ⓑⓐⓓⓦⓞⓡⓓ",
 		"🅱🅰🅳🆆🅾🆁🅳", "🇧🇦🇩🇼🇴🇷🇩", "bаdwоrd", "βadword", "b4dw0rd", "b@dword", "baaaaadworrrrd", "BaDwOrD", "badword1", "1badword", "badword!you", "\"badword\"",
-		"b.a.d.w.o.r.d", "b a d w o r d", "say b-a-d-w-o-r-d!", "b  a\nd\tw_o_r_d now", "b4d\u200dw0rd\u2060", "ᴮᴬᴰᵂᴼᴿᴰ", "ʙᴀᴅᴡᴏʀᴅ",
+		"b.a.d.w.o.r.d", "b a d w o r d", "you b.4.d.w.0.r.d", "b.4.d.w.0.r.d you", "say b-a-d-w-o-r-d!", "b  a\nd\tw_o_r_d now", "b4d\u200dw0rd\u2060", "ᴮᴬᴰᵂᴼᴿᴰ", "ʙᴀᴅᴡᴏʀᴅ",
 		"ass", "a$$", "@ss", "4$s", "asssss", "a s s", "as\u0301s",
 		"slur", "slurs", "slurring", "xenophobe", "phobe", "unnastyness", "nasty", "go away", "GO  AWAY", "go, away!", "g0 aw4y", "1488", "in 1488!",
 		"ДУРАК", "дуррррак", "你说坏话了", "naive", "NAÏVE",
