@@ -173,7 +173,7 @@ func caller(sess *signaling.Session) conversations.Caller {
 }
 
 func follower(sess *signaling.Session) live.Follower {
-	return live.Follower{Session: sess.ID(), User: sess.User().ID}
+	return live.Follower{Session: sess.ID(), User: sess.User().ID, Guest: sess.User().Guest}
 }
 
 // asked makes a handler of a method of conversations that takes a d and gives one.

@@ -50,6 +50,7 @@ type Notifier interface {
 type Follower struct {
 	Session protocol.SessionID
 	User    protocol.UserID
+	Guest   bool // without an account: a topic may come to want none
 }
 
 // Config is what a Live works with. Node, Sessions and Notifier are required.

@@ -405,6 +405,16 @@ func TestMembersOnly(t *testing.T) {
 		wait(10 * time.Second)
 		want(t, "a member whom nobody told", n[1].seqs(t, cy), "2", "7")
 
+		// Guests are not wanted any more.
+		guest := protocol.SessionID("s_guest")
+		if _, ok, err := n[1].Follow(t.Context(), live.Follower{Session: guest, User: "g_1", Guest: true}, protocol.Conversation{ID: room, Seq: 7}); err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+		publish(t, n[0], r.add(room, protocol.ConvEvent{Conversation: &protocol.Conversation{ID: room}}))
+		wait(10 * time.Second)
+		want(t, "a guest", n[1].heard(guest, protocol.TypeConvRemoved), "{}")
+		want(t, "a member", n[1].heard(cy, protocol.TypeConvRemoved), "{}")
+
 		publish(t, n[0], r.add(room, protocol.ConvEvent{Conversation: &protocol.Conversation{ID: room, Deleted: true}}))
 		wait(10 * time.Second)
 		want(t, "deleted", n[0].heard(ann, protocol.TypeConvRemoved), "{}")

@@ -17,6 +17,7 @@ type people struct {
 
 type session struct {
 	user   protocol.UserID
+	guest  bool
 	listed bool
 	away   bool
 	open   map[protocol.RoomID]struct{}
@@ -29,7 +30,7 @@ func newPeople() *people {
 func (p *people) sessionLocked(f Follower) *session {
 	s := p.sessions[f.Session]
 	if s == nil {
-		s = &session{user: f.User, open: map[protocol.RoomID]struct{}{}}
+		s = &session{user: f.User, guest: f.Guest, open: map[protocol.RoomID]struct{}{}}
 		p.sessions[f.Session] = s
 	}
 	return s
@@ -152,7 +153,7 @@ func (p *people) someLists(n int) (some []Follower) {
 			if len(some) == n {
 				return some
 			}
-			some = append(some, Follower{id, user})
+			some = append(some, Follower{id, user, p.sessions[id].guest})
 		}
 	}
 	return some

@@ -32,9 +32,10 @@ const (
 )
 
 type following struct {
-	user protocol.UserID
-	how  int
-	away bool
+	user  protocol.UserID
+	guest bool
+	how   int
+	away  bool
 }
 
 // told is an event with its encoding.
@@ -160,7 +161,7 @@ func (s *shard) follow(t *topic, f Follower, seq uint64, how int) bool {
 		return false
 	}
 	for _, m := range missed {
-		if p := m.e.Person; p != nil && p.ID == f.User && !reads(p.Role) || gone(m.e) {
+		if p := m.e.Person; p != nil && p.ID == f.User && !reads(p.Role) || gone(m.e) || f.Guest && unwanted(m.e) {
 			return false
 		}
 	}
@@ -177,7 +178,7 @@ func (s *shard) follow(t *topic, f Follower, seq uint64, how int) bool {
 func (s *shard) attach(t *topic, f Follower, how int, away bool) {
 	at := t.followers[f.Session]
 	if at == nil {
-		at = &following{user: f.User, away: away}
+		at = &following{user: f.User, guest: f.Guest, away: away}
 		t.followers[f.Session] = at
 		if s.by[f.Session] == nil {
 			s.by[f.Session] = map[*topic]struct{}{}
@@ -348,6 +349,8 @@ func (s *shard) tell(t *topic, ev told, how string) {
 	switch p := e.Person; {
 	case gone(e):
 		s.remove(t, t.all())
+	case unwanted(e):
+		s.remove(t, t.where(func(f *following) bool { return f.guest }))
 	case p != nil && !reads(p.Role):
 		follows := func(id protocol.SessionID) bool { return t.followers[id] != nil }
 		if invited := slices.DeleteFunc(s.l.people.listers(p.ID), follows); len(invited) > 0 {
@@ -368,7 +371,7 @@ func (s *shard) admit(t *topic, ev told) {
 		switch {
 		case !known:
 		case joins(p.Role):
-			s.attach(t, Follower{id, p.ID}, asListed, away)
+			s.attach(t, Follower{id, p.ID, p.Guest}, asListed, away)
 		case t.followers[id] == nil:
 			s.l.cfg.Sessions.Push(one(id), eventPush(t.room, ev.d))
 		}
@@ -399,6 +402,9 @@ func joins(r protocol.ConvRole) bool {
 func reads(r protocol.ConvRole) bool { return r != protocol.ConvLeft && r != protocol.ConvBanned }
 
 func gone(e protocol.ConvEvent) bool { return e.Conversation != nil && e.Conversation.Deleted }
+
+// unwanted reports whether guests may not read any more.
+func unwanted(e protocol.ConvEvent) bool { return e.Conversation != nil && !e.Conversation.Guests }
 
 func eventPush(room protocol.RoomID, d []byte) Push {
 	return Push{Type: protocol.TypeConvEvent, Room: room, D: d}
