@@ -34,6 +34,7 @@ type View struct {
 	shut     bool   // Close was called
 	asking   bool   // what changed is asked for
 	seq      uint64 // all up to here is known
+	high     uint64 // something up to here was heard of
 	from     uint64 // messages before this one are not kept; 0: all are
 	conv     protocol.Conversation
 	me       protocol.UserID
@@ -184,6 +185,9 @@ func (v *View) Older(ctx context.Context) (more bool, err error) {
 	defer v.mu.Unlock()
 	if v.from != from {
 		return v.from > 0, nil // read afresh, or asked for twice
+	}
+	if v.opts.Keep > 0 {
+		v.opts.Keep += len(page.Messages)
 	}
 	v.historyLocked(page)
 	v.note()
@@ -340,11 +344,12 @@ func (v *View) personMarksLocked(m protocol.ConvMarked) {
 // eventLocked applies an event; true: something before it is missing.
 func (v *View) eventLocked(e protocol.ConvEvent) (gap bool) {
 	if !v.ready {
-		if len(v.early) < maxEarly {
+		if v.high = max(v.high, e.Seq); len(v.early) < maxEarly {
 			v.early = append(v.early, e)
 		}
 		return false
 	}
+	v.high = max(v.high, e.Seq)
 	switch {
 	case e.Message != nil:
 		v.messageLocked(*e.Message)
@@ -380,7 +385,7 @@ func (v *View) opened(d json.RawMessage, err error) {
 		for _, e := range v.early {
 			more = v.eventLocked(e) || more
 		}
-		v.early = nil
+		v.early, more = nil, more || v.seq < v.high
 	}
 	v.gone = false
 	v.mu.Unlock()
@@ -447,7 +452,7 @@ func (v *View) reopen() {
 // afresh forgets all and opens the conversation anew.
 func (v *View) afresh() {
 	v.mu.Lock()
-	v.ready, v.asking = false, false
+	v.ready, v.asking, v.high = false, false, 0
 	v.mu.Unlock()
 	v.reopen()
 }
@@ -488,9 +493,10 @@ func (v *View) synced(d json.RawMessage, err error) {
 	v.mu.Lock()
 	v.syncedLocked(s)
 	v.asking = false
+	more := s.More || v.seq < v.high
 	v.mu.Unlock()
 	v.note()
-	if s.More {
+	if more {
 		v.sync()
 	}
 }
