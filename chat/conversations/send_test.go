@@ -288,3 +288,38 @@ func TestThreads(t *testing.T) {
 	}
 	h.gapless(room)
 }
+
+// TestWhileItIsChecked: who may, and how fast, is asked again in the transaction: while a text was looked at, its author may have been
+// banned, or written another one.
+func TestWhileItIsChecked(t *testing.T) {
+	var meanwhile func()
+	h := open(t, func(cfg *conversations.Config) {
+		cfg.Moderator = hook(func() {
+			if f := meanwhile; f != nil {
+				meanwhile = nil
+				f()
+			}
+		})
+	})
+	ann, ben, cem := h.user("ann"), h.user("ben"), h.user("cem")
+	room := h.group(ann, ben, cem)
+	slow := 10
+	h.must(second(h.Update(t.Context(), ann, room, protocol.ConvPatch{Slow: &slow})))
+	meanwhile = func() { h.send(cem, room, "1", "first") }
+	wantCode(t, second(h.Send(t.Context(), cem, room, protocol.ConvSend{CID: "2", Text: "second"})), protocol.CodeRateLimited)
+	h.advance(time.Minute)
+	meanwhile = func() { h.must(second(h.SetRole(t.Context(), ann, room, "u_cem", protocol.ConvBanned))) }
+	wantCode(t, second(h.Send(t.Context(), cem, room, protocol.ConvSend{CID: "3", Text: "third"})), protocol.CodeNotFound)
+	page, err := h.History(t.Context(), ann, room, protocol.ConvHistoryQuery{})
+	h.must(err)
+	wantTexts(t, page.Messages, "first")
+	h.gapless(room)
+}
+
+// hook is a Moderator that does something and lets all pass.
+type hook func()
+
+func (f hook) Check(context.Context, conversations.Caller, protocol.RoomID, string) error {
+	f()
+	return nil
+}
