@@ -3,11 +3,11 @@ package accounts
 import (
 	"context"
 	"encoding/base64"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/rondo-chat/rondo/internal/picture"
 	"github.com/rondo-chat/rondo/internal/text"
 	"github.com/rondo-chat/rondo/protocol"
 )
@@ -35,7 +35,7 @@ func (a *Accounts) Registered(ctx context.Context, identity protocol.UserID) (bo
 // UpdateProfile changes the profile if it has the version (0: any). Errors: changed (it has another
 // version), bad_request, not_found.
 func (a *Accounts) UpdateProfile(ctx context.Context, identity protocol.UserID, version int64, p Patch) (User, error) {
-	if err := p.clean(); err != nil {
+	if err := p.clean(ctx); err != nil {
 		return User{}, err
 	}
 	var before, after UserRow
@@ -64,11 +64,12 @@ func (a *Accounts) UpdateProfile(ctx context.Context, identity protocol.UserID, 
 }
 
 // clean checks and cleans what is given.
-func (p *Patch) clean() error {
+func (p *Patch) clean(ctx context.Context) error {
+	avatar := func(s string) (string, error) { return cleanAvatar(ctx, s) }
 	for _, field := range []struct {
 		value *string
 		clean func(string) (string, error)
-	}{{p.Name, cleanProfileName}, {p.Avatar, cleanAvatar}, {p.Language, cleanLanguage}} {
+	}{{p.Name, cleanProfileName}, {p.Avatar, avatar}, {p.Language, cleanLanguage}} {
 		if field.value == nil {
 			continue
 		}
@@ -135,8 +136,12 @@ func cleanList(list *[]string, field string, most int, clean func(string) (strin
 // maxAvatar bounds a picture, as text.
 const maxAvatar = 100_000
 
-// cleanAvatar takes a small picture as a data: URL that is what it says, or "".
-func cleanAvatar(s string) (string, error) {
+// maxAvatarPixels is far above what a page makes of a picture, and decoded in some milliseconds.
+const maxAvatarPixels = 1 << 20
+
+// cleanAvatar takes a small picture as a data: URL that is what it says, or "", and encodes it again: others
+// are shown its pixels and nothing else that it may hold.
+func cleanAvatar(ctx context.Context, s string) (string, error) {
 	if s == "" {
 		return "", nil
 	}
@@ -146,12 +151,20 @@ func cleanAvatar(s string) (string, error) {
 		return "", bad
 	}
 	b, err := base64.StdEncoding.Strict().DecodeString(data)
-	if err != nil || "data:"+http.DetectContentType(b) != head {
+	if typ := picture.Sniff(b); err != nil || typ == "" || typ == picture.GIF || "data:"+typ != head {
 		return "", bad
 	}
-	switch head {
-	case "data:image/png", "data:image/jpeg", "data:image/webp":
-		return "data:" + http.DetectContentType(b) + ";base64," + base64.StdEncoding.EncodeToString(b), nil
+	for _, quality := range []int{88, 70, 50, 30} { // until it is not larger than it may be
+		p, err := picture.Clean(ctx, b, picture.Limits{Pixels: maxAvatarPixels, Quality: quality})
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		if err != nil {
+			return "", bad
+		}
+		if s := "data:" + p.Type + ";base64," + base64.StdEncoding.EncodeToString(p.Data); len(s) <= maxAvatar {
+			return s, nil
+		}
 	}
 	return "", bad
 }

@@ -1,7 +1,11 @@
 package accounts_test
 
 import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"math/rand/v2"
 	"reflect"
@@ -375,25 +379,39 @@ func TestMassAssignment(t *testing.T) {
 	}
 }
 
-// TestAvatars: a picture is what it says.
+// TestAvatars: a picture is what it says, and what is kept of it are its pixels.
 func TestAvatars(t *testing.T) {
 	h := open(t)
 	l := h.join("ann")
 	png := "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 	for avatar, want := range map[string]protocol.Code{
 		"": "", png: "",
-		strings.Replace(png, "png", "jpeg", 1):          protocol.CodeBadRequest,
-		"data:image/svg+xml;base64,PHN2Zz48L3N2Zz4=":    protocol.CodeBadRequest,
-		"data:text/html;base64,PGh0bWw+":                protocol.CodeBadRequest,
-		"https://example.org/a.png":                     protocol.CodeBadRequest,
-		"javascript:alert(1)":                           protocol.CodeBadRequest,
-		png + strings.Repeat("A", 100_000):              protocol.CodeBadRequest,
+		strings.Replace(png, "png", "jpeg", 1):       protocol.CodeBadRequest,
+		"data:image/svg+xml;base64,PHN2Zz48L3N2Zz4=": protocol.CodeBadRequest,
+		"data:text/html;base64,PGh0bWw+":             protocol.CodeBadRequest,
+		"https://example.org/a.png":                  protocol.CodeBadRequest,
+		"javascript:alert(1)":                        protocol.CodeBadRequest,
+		png + strings.Repeat("A", 100_000):           protocol.CodeBadRequest,
+		png[:60]:                                     protocol.CodeBadRequest, "data:image/png;base64,iVBORw0KGgo=": protocol.CodeBadRequest, "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs=": protocol.CodeBadRequest,
+		strings.Replace(png, "AAEAAAAB", "AAEAAQAA", 1): protocol.CodeBadRequest, // 256 times as wide as it has pixels
 		strings.Replace(png, ";base64", "\n;base64", 1): protocol.CodeBadRequest,
 	} {
 		_, err := h.UpdateProfile(t.Context(), l.User.Identity, 0, accounts.Patch{Avatar: &avatar})
 		if protocol.CodeOf(err) != want {
 			t.Errorf("%.60q: %v", avatar, err)
 		}
+	}
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(png, "data:image/png;base64,"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := []byte("\x00\x00\x00\x0dtEXtGPS\x0052.5 13.4") // and its sum
+	place = binary.BigEndian.AppendUint32(place, crc32.ChecksumIEEE(place[4:]))
+	avatar := "data:image/png;base64," + base64.StdEncoding.EncodeToString(slices.Concat(raw[:33], place, raw[33:], []byte("and a file behind it")))
+	u, err := h.UpdateProfile(t.Context(), l.User.Identity, 0, accounts.Patch{Avatar: &avatar})
+	kept, bad := base64.StdEncoding.DecodeString(strings.TrimPrefix(u.Avatar, "data:image/png;base64,"))
+	if err != nil || bad != nil || len(kept) == 0 || bytes.Contains(kept, []byte("GPS")) || bytes.Contains(kept, []byte("behind")) {
+		t.Errorf("kept %q, %v, %v", kept, err, bad)
 	}
 }
 

@@ -494,7 +494,7 @@ func TestANewPictureReachesTheRoom(t *testing.T) {
 	if fa.Peer.Picture == "" || find(fa.Peer) != "" || find(fb.Peer) != "" {
 		t.Fatalf("pictures of %+v and %+v before there are any", fa.Peer, fb.Peer)
 	}
-	const dot = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+	const dot = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAAEUlEQVR4nGJi+M9QDwgAAP//A4sBgWvyvHwAAAAASUVORK5CYII="
 	req, err := http.NewRequestWithContext(t.Context(), "PATCH", w.nodes[1].web.URL+"/api/v1/me", strings.NewReader(`{"avatar":"`+dot+`"}`))
 	if err != nil {
 		t.Fatal(err)

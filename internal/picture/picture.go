@@ -36,6 +36,8 @@ type Limits struct {
 	Frames int   // of an animation; 500
 	Memory int64 // bytes that it takes decoded; of an animation all frames may take a quarter of it; 320 MiB
 	Bytes  int64 // encoded again; 20 MiB
+	// Quality of JPEG, 1 to 100; 88: nobody sees a difference, and it is about as large as what telephones make.
+	Quality int
 }
 
 func (l *Limits) setDefaults() {
@@ -51,6 +53,9 @@ func (l *Limits) setDefaults() {
 	if l.Bytes == 0 {
 		l.Bytes = 20 << 20
 	}
+	if l.Quality == 0 {
+		l.Quality = 88
+	}
 }
 
 // Picture is one that was encoded again.
@@ -59,9 +64,6 @@ type Picture struct {
 	Data          []byte
 	Width, Height int // as it is shown
 }
-
-// quality of JPEG: nobody sees a difference, and it is about as large as what telephones make.
-const quality = 88
 
 // Sniff returns the type of what begins with head (16 bytes are enough), "" if that is none of the types.
 func Sniff(head []byte) string {
@@ -192,7 +194,7 @@ func cleanGIF(ctx context.Context, data []byte, l Limits) (Picture, error) {
 
 func encodeJPEG(ctx context.Context, m image.Image, l Limits) (Picture, error) {
 	w := &writer{ctx: ctx, limit: l.Bytes}
-	err := jpeg.Encode(w, m, &jpeg.Options{Quality: quality})
+	err := jpeg.Encode(w, m, &jpeg.Options{Quality: l.Quality})
 	return Picture{JPEG, w.b, m.Bounds().Dx(), m.Bounds().Dy()}, err
 }
 
