@@ -108,7 +108,7 @@ func (b *Broker) start() error {
 		}
 		return err == nil
 	}
-	if poll(60*time.Second, func() bool { return proc.Exited() || ready() }) && !proc.Exited() {
+	if poll(2*time.Minute, func() bool { return proc.Exited() || ready() }) && !proc.Exited() {
 		return nil
 	}
 	proc.Kill()
