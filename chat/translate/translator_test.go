@@ -148,7 +148,7 @@ func TestBadRequests(t *testing.T) {
 func TestOneFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &fake{do: func(_ context.Context, texts []string, to string) ([]Translation, error) {
-			testenv.Elapse(400 * time.Millisecond)
+			<-time.After(400 * time.Millisecond)
 			return translated(texts, to), nil
 		}}
 		tr := translator(t, Config{Provider: p})
@@ -178,7 +178,7 @@ func TestSlowProvider(t *testing.T) {
 				return nil, ctx.Err()
 			}
 			if strings.HasPrefix(texts[0], "slow") {
-				testenv.Elapse(3 * time.Second)
+				<-time.After(3 * time.Second)
 			}
 			return translated(texts, to), nil
 		}}
@@ -227,6 +227,9 @@ func TestProviderThatNeverEnds(t *testing.T) {
 		if took := time.Since(start); took != time.Second {
 			t.Errorf("it took %v", took)
 		}
+		if n := testutil.ToFloat64(tr.m.refused.WithLabelValues("queue")); n != 7 {
+			t.Errorf("%v of 10 were refused, where one is called and two wait", n)
+		}
 		testenv.Elapse(10 * time.Second)
 		if _, calls := p.asked(); calls != 1 {
 			t.Errorf("%d calls at once", calls)
@@ -242,6 +245,7 @@ func TestCircuit(t *testing.T) {
 		down.Store(true)
 		p := &fake{do: func(_ context.Context, texts []string, to string) ([]Translation, error) {
 			if down.Load() {
+				<-time.After(10 * time.Millisecond)
 				return nil, errors.New("down")
 			}
 			return translated(texts, to), nil
@@ -266,6 +270,16 @@ func TestCircuit(t *testing.T) {
 		}
 		if _, calls := p.asked(); calls < failures+10 || calls > failures+30 {
 			t.Errorf("%d calls in 1,000 s", calls)
+		}
+		testenv.Elapse(longRest)
+		_, before := p.asked()
+		var all sync.WaitGroup
+		for i := range 10 {
+			all.Go(func() { _, _ = tr.Translate(ctx, "u_2", messages(fmt.Sprint("try ", i)), "de") })
+		}
+		all.Wait()
+		if _, calls := p.asked(); calls != before+1 {
+			t.Errorf("%d find out at once whether it works", calls-before)
 		}
 		down.Store(false)
 		testenv.Elapse(longRest)
@@ -363,6 +377,16 @@ func TestBatches(t *testing.T) {
 	var list []protocol.ConvMessage
 	for i := range protocol.MaxTranslateBatch {
 		list = append(list, message(uint64(i), fmt.Sprint(i, strings.Repeat(" word", i*20))))
+	}
+	if got, err := tr.Translate(ctx, "u_1", messages(strings.Split(strings.Repeat("x", protocol.MaxTranslateBatch), "")...), "de"); err != nil || len(got) != protocol.MaxTranslateBatch {
+		t.Errorf("one text, often: %d, %v", len(got), err)
+	}
+	var short []string
+	for i := range protocol.MaxTranslateBatch {
+		short = append(short, fmt.Sprint("s", i))
+	}
+	if got, err := tr.Translate(ctx, "u_1", messages(short...), "de"); err != nil || len(got) != len(short) {
+		t.Errorf("short texts: %d, %v", len(got), err)
 	}
 	sum := 0
 	for _, m := range list {

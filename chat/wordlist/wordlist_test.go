@@ -51,6 +51,9 @@ func TestHiddenWords(t *testing.T) {
 			t.Errorf("%q is blocked", s)
 		}
 	}
+	if l := parse(t, "abcd", "*bc*"); !l.Blocks("abc") {
+		t.Error("a word within the beginning of another passes")
+	}
 	if parse(t).Blocks("anything") || parse(t, "# nothing", " ").Blocks("anything") {
 		t.Error("an empty list blocks")
 	}
@@ -193,6 +196,9 @@ func TestReload(t *testing.T) {
 	m, err := New(Config{File: file, now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if changed, err := m.read(); changed || err != nil {
+		t.Errorf("read again without a change: %v", err)
 	}
 	ann := caller("u_ann", false)
 	step := func(what string, one, two protocol.Code) {
