@@ -24,6 +24,7 @@ func (h *house) step(name string) {
 
 // TestPublishingFails: a send does not fail with it, and what was not heard is published later, by any node, once.
 func TestPublishingFails(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	ann, ben := h.user("ann"), h.user("ben")
 	room := h.create(ann, protocol.ConvCreate{Kind: protocol.ConvDirect, With: "ben"})
@@ -58,6 +59,7 @@ func TestPublishingFails(t *testing.T) {
 
 // TestSinksGetAll: with sinks events are put in order, and stay until all sinks have them.
 func TestSinksGetAll(t *testing.T) {
+	t.Parallel()
 	h := open(t, func(cfg *conversations.Config) { cfg.Sinks = []string{"hook"} })
 	ann := h.user("ann")
 	h.user("ben")
@@ -87,6 +89,7 @@ func TestSinksGetAll(t *testing.T) {
 
 // TestRetention: old messages go, which readers hear of by Oldest; a reader who applies the events has what is left.
 func TestRetention(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	ann, ben := h.user("ann"), h.user("ben")
 	room := h.group(ann, ben)
@@ -135,6 +138,7 @@ func TestRetention(t *testing.T) {
 
 // TestIdleGuests: guests who write nothing for long are members no more; users are.
 func TestIdleGuests(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	ann, gus, gil := h.user("ann"), h.guest("gus"), h.guest("gil")
 	room := h.create(ann, protocol.ConvCreate{Kind: protocol.ConvTopic})
@@ -166,6 +170,7 @@ func (f failing) Delete(ctx context.Context, stored string) error {
 
 // TestFiles: who may see uploads, which ones go, and that none goes which a message may still get.
 func TestFiles(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	h.cfg.Files = failing{blobs{h}}
 	h.Conversations = h.node("n1")
@@ -214,6 +219,7 @@ func TestFiles(t *testing.T) {
 
 // TestReconcile: what was made to differ is counted; the number of members, the activity and the cache are mended.
 func TestReconcile(t *testing.T) {
+	t.Parallel()
 	h, f := openFaulty(t)
 	ann, ben := h.user("ann"), h.user("ben")
 	room := h.group(ann, ben)
@@ -289,6 +295,7 @@ func (h *house) counted(name, value string) (sum float64) {
 
 // TestLeases: one node runs a job; when it is gone for long enough, another one does.
 func TestLeases(t *testing.T) {
+	t.Parallel()
 	h := open(t, func(cfg *conversations.Config) { cfg.Sinks = []string{"s"} })
 	n2 := h.node("n2")
 	for _, job := range conversations.Jobs() {
@@ -310,6 +317,7 @@ func TestLeases(t *testing.T) {
 
 // TestRun: all jobs start, what a node told is marked when it ends, and nothing is left running.
 func TestRun(t *testing.T) {
+	t.Parallel()
 	h := open(t, func(cfg *conversations.Config) { cfg.Sinks = []string{"s"} })
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})

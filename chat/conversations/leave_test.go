@@ -10,6 +10,7 @@ import (
 
 // TestForget: of who was deleted nothing is left that others could read, and what they owned goes on.
 func TestForget(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	ann, ben, cem := h.user("ann"), h.user("ben"), h.user("cem")
 	ctx := t.Context()
@@ -76,6 +77,7 @@ func TestForget(t *testing.T) {
 
 // TestRenamed: members have the new name, messages the one that they were written under.
 func TestRenamed(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	ann, ben := h.user("ann"), h.user("ben")
 	room := h.group(ann, ben)

@@ -38,6 +38,7 @@ func (h *house) row(room protocol.RoomID) (row conversations.Row, there bool) {
 // TestHeirs: an owner who leaves hands over to the oldest moderator, else to the oldest member, never to a guest; without anybody the
 // conversation is gone.
 func TestHeirs(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	ann, ben, cem, gus := h.user("ann"), h.user("ben"), h.user("cem"), h.guest("gus")
 	room := h.create(ann, protocol.ConvCreate{Kind: protocol.ConvTopic})
@@ -70,6 +71,7 @@ func TestHeirs(t *testing.T) {
 
 // TestHandingOver: there is one owner.
 func TestHandingOver(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	ann, ben, cem := h.user("ann"), h.user("ben"), h.user("cem")
 	room := h.group(ann, ben, cem)
@@ -113,6 +115,7 @@ func TestHandingOver(t *testing.T) {
 
 // TestBanOfAStranger: who was never here can be kept away from a topic, and one who joined anew before is out.
 func TestBanOfAStranger(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	ann, eve := h.user("ann"), h.user("eve")
 	room := h.create(ann, protocol.ConvCreate{Kind: protocol.ConvTopic, Writers: protocol.WriteEveryone})
@@ -126,6 +129,7 @@ func TestBanOfAStranger(t *testing.T) {
 
 // TestPasscodes: guesses are counted by guesser and by conversation; the passcode does not stand in the record.
 func TestPasscodes(t *testing.T) {
+	t.Parallel()
 	h := open(t, func(cfg *conversations.Config) {
 		cfg.Limits.Guess = ratelimit.Rate{PerSecond: 0.001, Burst: 3}
 		cfg.Limits.GuessRoom = ratelimit.Rate{PerSecond: 0.1, Burst: 5}
@@ -165,6 +169,7 @@ func TestPasscodes(t *testing.T) {
 
 // TestGuests: they read and write where they may, and are nobody where they may no more.
 func TestGuests(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	ann, gus := h.user("ann"), h.guest("gus")
 	room := h.create(ann, protocol.ConvCreate{Kind: protocol.ConvTopic, Writers: protocol.WriteEveryone})
@@ -189,6 +194,7 @@ func TestGuests(t *testing.T) {
 
 // TestMarksInTopics: how far others are is nobody's business there.
 func TestMarksInTopics(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	ann, ben := h.user("ann"), h.user("ben")
 	room := h.create(ann, protocol.ConvCreate{Kind: protocol.ConvTopic, Writers: protocol.WriteEveryone})
@@ -218,6 +224,7 @@ func TestMarksInTopics(t *testing.T) {
 
 // TestMemberBounds: how many conversations one may be in, how many members one may have, and how many invitations wait.
 func TestMemberBounds(t *testing.T) {
+	t.Parallel()
 	h := open(t, func(cfg *conversations.Config) { cfg.Limits.Pending = 3 })
 	ann, ben := h.user("ann"), h.user("ben")
 	room := h.create(ann, protocol.ConvCreate{Kind: protocol.ConvGroup, Passcode: "p"})
@@ -253,6 +260,7 @@ func TestMemberBounds(t *testing.T) {
 
 // TestRates: each rate refuses what is too fast.
 func TestRates(t *testing.T) {
+	t.Parallel()
 	one := ratelimit.Rate{PerSecond: 0.01, Burst: 1}
 	h := open(t, func(cfg *conversations.Config) {
 		cfg.Limits = conversations.Limits{Change: one, Create: one, Manage: one, Search: one, Attach: one, Join: one, Send: one}

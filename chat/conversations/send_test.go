@@ -19,6 +19,7 @@ import (
 
 // TestSmallTalk is what a conversation of two is made for.
 func TestSmallTalk(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	ann, ben, eve := h.user("ann"), h.user("ben"), h.user("eve")
 	room := h.create(ann, protocol.ConvCreate{Kind: protocol.ConvDirect, With: "ben"})
@@ -68,6 +69,7 @@ func TestSmallTalk(t *testing.T) {
 // TestRetries: the same CID sent many times at once, on two nodes, is one message, and all get its answer; also when limits are
 // used up, and after an edit the message as it is now.
 func TestRetries(t *testing.T) {
+	t.Parallel()
 	h := open(t, func(cfg *conversations.Config) { cfg.Limits.Send = ratelimit.Rate{PerSecond: 0.001, Burst: 8} })
 	ann, ben := h.user("ann"), h.user("ben")
 	room := h.create(ann, protocol.ConvCreate{Kind: protocol.ConvDirect, With: "ben"})
@@ -108,6 +110,7 @@ func TestRetries(t *testing.T) {
 }
 
 func TestSlowMode(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	ann, ben, cem := h.user("ann"), h.user("ben"), h.user("cem")
 	room := h.group(ann, ben, cem)
@@ -128,6 +131,7 @@ func TestSlowMode(t *testing.T) {
 
 // TestForged: what names things that are not there, not here or not one's own is refused, and changes nothing.
 func TestForged(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	ann, ben, eve := h.user("ann"), h.user("ben"), h.user("eve")
 	room, other := h.group(ann, ben), h.group(eve)
@@ -165,6 +169,7 @@ func TestForged(t *testing.T) {
 
 // TestBounds: each bound of what clients may make large.
 func TestBounds(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	ann, ben := h.user("ann"), h.user("ben")
 	room := h.group(ann, ben)
@@ -210,6 +215,7 @@ func TestBounds(t *testing.T) {
 
 // TestSettingsAreChecked: what a conversation cannot be.
 func TestSettingsAreChecked(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	ann := h.user("ann")
 	h.user("ben")
@@ -238,6 +244,7 @@ func TestSettingsAreChecked(t *testing.T) {
 
 // TestRefusedWords: what Moderator refuses is not stored, and its word reaches the author.
 func TestRefusedWords(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	ann, ben := h.user("ann"), h.user("ben")
 	room := h.create(ann, protocol.ConvCreate{Kind: protocol.ConvDirect, With: "ben"})
@@ -266,6 +273,7 @@ func TestRefusedWords(t *testing.T) {
 
 // TestThreads: answers count at the first message of their thread, whichever of them they answer to.
 func TestThreads(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	ann, ben := h.user("ann"), h.user("ben")
 	room := h.group(ann, ben)
@@ -292,6 +300,7 @@ func TestThreads(t *testing.T) {
 // TestWhileItIsChecked: who may, and how fast, is asked again in the transaction: while a text was looked at, its author may have been
 // banned, or written another one.
 func TestWhileItIsChecked(t *testing.T) {
+	t.Parallel()
 	var meanwhile func()
 	h := open(t, func(cfg *conversations.Config) {
 		cfg.Moderator = hook(func() {
