@@ -99,7 +99,7 @@ func (r *reader) Inbox(user protocol.UserID, after conversations.Position, limit
 }
 
 func inboxQuery(user protocol.UserID, after conversations.Position, limit int) query {
-	q := query{"SELECT c." + strings.ReplaceAll(rowColumns, ", ", ", c.") + " FROM chat_members m JOIN chat_conversations c ON c.id = m.room" +
+	q := query{"SELECT c." + strings.ReplaceAll(rowColumns, ", ", ", c.") + " FROM chat_members m JOIN chat_conversations c ON c.id = m.room_id" +
 		" WHERE m.user_id = ? AND m.role IN ('owner', 'moderator', 'member', 'invited') AND c.is_deleted = FALSE", []any{string(user)}}
 	q.olderThan(after)
 	q.add(" ORDER BY c.active_at DESC, c.id DESC LIMIT ?", limit)
@@ -125,7 +125,7 @@ func topicsQuery(engine database.Engine, d conversations.Directory) query {
 	}
 	if len(words) > 0 {
 		from, where := match{all: words}.in(engine, "chat_topics")
-		q.add(" AND c.id IN (SELECT w.room FROM "+from+" WHERE "+where.text+")", where.args...)
+		q.add(" AND c.id IN (SELECT w.room_id FROM "+from+" WHERE "+where.text+")", where.args...)
 	}
 	q.olderThan(d.After)
 	q.along(" DESC", "c.kind", "c.is_deleted", "c.active_at", "c.id")
@@ -179,13 +179,13 @@ func (t *txn) RemoveConversation(id protocol.RoomID) error {
 	var errs []error
 	for _, statement := range []string{
 		"DELETE FROM chat_conversations WHERE id = ?",
-		"DELETE FROM chat_topics WHERE room = ?",
-		"DELETE FROM chat_terms WHERE room = ?",
-		"DELETE FROM chat_reactions WHERE room = ?",
-		"DELETE FROM chat_revisions WHERE room = ?",
-		"DELETE FROM chat_messages WHERE room = ?",
-		"DELETE FROM chat_members WHERE room = ?",
-		"UPDATE chat_files SET room = '', seq = 1, is_free = TRUE WHERE room = ?",
+		"DELETE FROM chat_topics WHERE room_id = ?",
+		"DELETE FROM chat_terms WHERE room_id = ?",
+		"DELETE FROM chat_reactions WHERE room_id = ?",
+		"DELETE FROM chat_revisions WHERE room_id = ?",
+		"DELETE FROM chat_messages WHERE room_id = ?",
+		"DELETE FROM chat_members WHERE room_id = ?",
+		"UPDATE chat_files SET room_id = '', seq = 1, is_free = TRUE WHERE room_id = ?",
 	} {
 		errs = append(errs, t.run(statement, string(id)))
 	}

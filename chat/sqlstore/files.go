@@ -6,7 +6,7 @@ import (
 )
 
 // fileColumns: is_free, which follows, says that no message has the file (any more).
-const fileColumns = "id, owner, room, seq, name, type, size, width, height, stored, uploaded_at"
+const fileColumns = "id, owner, room_id, seq, name, type, size, width, height, stored, uploaded_at"
 
 func scanFile(row scanner) (conversations.File, error) {
 	var f conversations.File
@@ -24,19 +24,19 @@ func (t *txn) PutFile(f conversations.File) error {
 	free := f.Seq == 0
 	if !free {
 		var n int
-		err := t.q.QueryRow("SELECT COUNT(*) FROM chat_messages WHERE room = ? AND seq = ? AND deleted_at = 0", string(f.Room), number(f.Seq)).Scan(&n)
+		err := t.q.QueryRow("SELECT COUNT(*) FROM chat_messages WHERE room_id = ? AND seq = ? AND deleted_at = 0", string(f.Room), number(f.Seq)).Scan(&n)
 		if err != nil {
 			return err
 		}
 		free = n == 0 // until InsertMessage
 	}
-	return t.tx.Upsert("chat_files", []string{"id"}, []string{"id", "owner", "room", "seq", "name", "type", "size", "width", "height", "stored",
+	return t.tx.Upsert("chat_files", []string{"id"}, []string{"id", "owner", "room_id", "seq", "name", "type", "size", "width", "height", "stored",
 		"uploaded_at", "is_free"}, f.ID, string(f.Owner), string(f.Room), number(f.Seq), f.Name, f.Type, f.Size, f.Width, f.Height, f.Stored, f.At, free)
 }
 
 // freeFiles notes whether the message still has its files.
 func (t *txn) freeFiles(room protocol.RoomID, seq uint64, free bool) error {
-	return t.run("UPDATE chat_files SET is_free = ? WHERE room = ? AND seq = ?", free, string(room), number(seq))
+	return t.run("UPDATE chat_files SET is_free = ? WHERE room_id = ? AND seq = ?", free, string(room), number(seq))
 }
 
 // DeleteFile implements conversations.Tx.

@@ -40,8 +40,8 @@ const (
 // big makes a long conversation and many short ones.
 func big(t *testing.T, s *sqlstore.Store) {
 	t.Helper()
-	columns := []string{"room", "seq", "rev", "author", "name", "cid", "body", "reply_to", "thread", "replies", "mentions", "files", "reactions",
-		"is_pinned", "sent_at", "edited_at", "deleted_at"}
+	columns := []string{"room_id", "seq", "rev", "author", "name", "cid", "content", "reply_to", "thread", "replies", "mentions", "files", "reactions",
+		"is_pinned", "inserted_at", "updated_at", "deleted_at"}
 	fill(t, s, "chat_messages", columns, bigMessages, func(i int) []any {
 		return []any{"c_big", i + 1, i + 1, fmt.Sprint("u_", i%10), "", fmt.Sprint(i), "text", 0, (i % 3) * 7, 0, "[]", "[]", "[]", i%500 == 0, i, 0, 0}
 	})
@@ -54,7 +54,7 @@ func big(t *testing.T, s *sqlstore.Store) {
 		}
 		return []any{id, "topic", "", "", "", "[]", "", 0, 0, true, 0, 0, 0, 0, 0, i * 5, false, "", 0}
 	})
-	columns = []string{"room", "user_id", "name", "is_guest", "role", "joined_at", "rev", "delivered", "seen", "wrote_at"}
+	columns = []string{"room_id", "user_id", "name", "is_guest", "role", "joined_at", "rev", "delivered", "seen", "wrote_at"}
 	fill(t, s, "chat_members", columns, bigTopics, func(i int) []any {
 		return []any{fmt.Sprintf("c_%04d", i), fmt.Sprint("u_", i%100), "", false, "member", i, 0, 0, 0, 0}
 	})

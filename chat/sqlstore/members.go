@@ -6,7 +6,7 @@ import (
 	"github.com/rondo-chat/rondo/protocol"
 )
 
-const memberColumns = "room, user_id, name, is_guest, role, joined_at, rev, delivered, seen, wrote_at"
+const memberColumns = "room_id, user_id, name, is_guest, role, joined_at, rev, delivered, seen, wrote_at"
 
 const selectMember = "SELECT " + memberColumns + " FROM chat_members"
 
@@ -18,12 +18,12 @@ func scanMember(row scanner) (conversations.Member, error) {
 
 // Member implements conversations.Reader.
 func (r *reader) Member(room protocol.RoomID, user protocol.UserID) (conversations.Member, error) {
-	return one(r.q.QueryRow(selectMember+" WHERE room = ? AND user_id = ?", string(room), string(user)), scanMember)
+	return one(r.q.QueryRow(selectMember+" WHERE room_id = ? AND user_id = ?", string(room), string(user)), scanMember)
 }
 
 // Members implements conversations.Reader.
 func (r *reader) Members(room protocol.RoomID, roles []protocol.ConvRole, after conversations.Position, limit int) ([]conversations.Member, error) {
-	q := query{selectMember + " WHERE room = ?", []any{string(room)}}
+	q := query{selectMember + " WHERE room_id = ?", []any{string(room)}}
 	if len(roles) > 0 {
 		q.add(" AND role IN ("+database.Marks(len(roles))+")", values(roles)...)
 	}
@@ -36,7 +36,7 @@ func (r *reader) Members(room protocol.RoomID, roles []protocol.ConvRole, after 
 
 // Memberships implements conversations.Reader.
 func (r *reader) Memberships(user protocol.UserID) ([]conversations.Member, error) {
-	return run(r, query{selectMember + " WHERE user_id = ? ORDER BY room", []any{string(user)}}, scanMember)
+	return run(r, query{selectMember + " WHERE user_id = ? ORDER BY room_id", []any{string(user)}}, scanMember)
 }
 
 // IdleGuests implements conversations.Reader.
@@ -47,7 +47,7 @@ func (r *reader) IdleGuests(before int64, limit int) ([]conversations.Member, er
 
 // PeopleChanged implements conversations.Reader.
 func (r *reader) PeopleChanged(room protocol.RoomID, since uint64, limit int) ([]conversations.Member, error) {
-	q := query{selectMember + " WHERE room = ? AND rev > ? ORDER BY rev, user_id LIMIT ?", []any{string(room), number(since), limit}}
+	q := query{selectMember + " WHERE room_id = ? AND rev > ? ORDER BY rev, user_id LIMIT ?", []any{string(room), number(since), limit}}
 	return run(r, q, scanMember)
 }
 
@@ -65,14 +65,14 @@ func (t *txn) PutMember(m conversations.Member) error {
 	update := func() (int64, error) {
 		f := higher(t.tx.Engine())
 		return t.exec("UPDATE chat_members SET name = ?, is_guest = ?, role = ?, joined_at = ?, rev = ?, wrote_at = ?, delivered = "+
-			f+"(delivered, ?), seen = "+f+"(seen, ?) WHERE room = ? AND user_id = ?",
+			f+"(delivered, ?), seen = "+f+"(seen, ?) WHERE room_id = ? AND user_id = ?",
 			m.Name, m.Guest, string(m.Role), m.Joined, number(m.Rev), m.Wrote, number(m.Delivered), number(m.Read), string(m.Room), string(m.ID))
 	}
 	n, err := update()
 	if err != nil || n > 0 {
 		return err
 	}
-	made, err := t.tx.InsertNew("chat_members", []string{"room", "user_id", "name", "is_guest", "role", "joined_at", "rev", "delivered", "seen",
+	made, err := t.tx.InsertNew("chat_members", []string{"room_id", "user_id", "name", "is_guest", "role", "joined_at", "rev", "delivered", "seen",
 		"wrote_at"}, string(m.Room), string(m.ID), m.Name, m.Guest, string(m.Role), m.Joined, number(m.Rev), number(m.Delivered), number(m.Read), m.Wrote)
 	if err != nil || made {
 		return err
@@ -84,7 +84,7 @@ func (t *txn) PutMember(m conversations.Member) error {
 // Mark implements conversations.Tx.
 func (t *txn) Mark(room protocol.RoomID, user protocol.UserID, delivered, read uint64) (conversations.Member, error) {
 	f := higher(t.tx.Engine())
-	err := t.must("UPDATE chat_members SET delivered = "+f+"(delivered, ?), seen = "+f+"(seen, ?) WHERE room = ? AND user_id = ?",
+	err := t.must("UPDATE chat_members SET delivered = "+f+"(delivered, ?), seen = "+f+"(seen, ?) WHERE room_id = ? AND user_id = ?",
 		number(delivered), number(read), string(room), string(user))
 	if err != nil {
 		return conversations.Member{}, err
@@ -94,5 +94,5 @@ func (t *txn) Mark(room protocol.RoomID, user protocol.UserID, delivered, read u
 
 // RemoveMember implements conversations.Tx.
 func (t *txn) RemoveMember(room protocol.RoomID, user protocol.UserID) error {
-	return t.run("DELETE FROM chat_members WHERE room = ? AND user_id = ?", string(room), string(user))
+	return t.run("DELETE FROM chat_members WHERE room_id = ? AND user_id = ?", string(room), string(user))
 }

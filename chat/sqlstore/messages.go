@@ -10,12 +10,12 @@ import (
 	"github.com/rondo-chat/rondo/protocol"
 )
 
-const messageColumns = "room, seq, rev, author, name, cid, body, reply_to, thread, replies, mentions, files, reactions, is_pinned, " +
-	"sent_at, edited_at, deleted_at"
+const messageColumns = "room_id, seq, rev, author, name, cid, content, reply_to, thread, replies, mentions, files, reactions, is_pinned, " +
+	"inserted_at, updated_at, deleted_at"
 
 // selectMessage reads messages as m.
-const selectMessage = "SELECT m.room, m.seq, m.rev, m.author, m.name, m.cid, m.body, m.reply_to, m.thread, m.replies, m.mentions, m.files, " +
-	"m.reactions, m.is_pinned, m.sent_at, m.edited_at, m.deleted_at FROM "
+const selectMessage = "SELECT m.room_id, m.seq, m.rev, m.author, m.name, m.cid, m.content, m.reply_to, m.thread, m.replies, m.mentions, m.files, " +
+	"m.reactions, m.is_pinned, m.inserted_at, m.updated_at, m.deleted_at FROM "
 
 func scanMessage(row scanner) (conversations.Message, error) {
 	var m conversations.Message
@@ -47,12 +47,12 @@ func messageArgs(m conversations.Message) ([]any, error) {
 
 // Message implements conversations.Reader.
 func (r *reader) Message(room protocol.RoomID, seq uint64) (conversations.Message, error) {
-	return one(r.q.QueryRow(selectMessage+"chat_messages m WHERE m.room = ? AND m.seq = ?", string(room), number(seq)), scanMessage)
+	return one(r.q.QueryRow(selectMessage+"chat_messages m WHERE m.room_id = ? AND m.seq = ?", string(room), number(seq)), scanMessage)
 }
 
 // MessageByCID implements conversations.Reader.
 func (r *reader) MessageByCID(room protocol.RoomID, author protocol.UserID, cid string) (conversations.Message, error) {
-	return one(r.q.QueryRow(selectMessage+"chat_messages m WHERE m.room = ? AND m.author = ? AND m.cid = ?", string(room), string(author), cid),
+	return one(r.q.QueryRow(selectMessage+"chat_messages m WHERE m.room_id = ? AND m.author = ? AND m.cid = ?", string(room), string(author), cid),
 		scanMessage)
 }
 
@@ -67,24 +67,24 @@ func (r *reader) Messages(room protocol.RoomID, p conversations.Page) ([]convers
 
 func pageQuery(engine database.Engine, room protocol.RoomID, p conversations.Page) query {
 	q := query{text: selectMessage + "chat_messages m WHERE "}
-	index := []string{"m.room", "m.seq"}
+	index := []string{"m.room_id", "m.seq"}
 	switch { // one index: another column is looked at in the rows
 	case p.Thread != 0:
 		q.equal(engine, "m.thread", number(p.Thread))
 		if engine != database.MySQL {
 			q.add(" AND m.thread > 0") // as the index has it
 		}
-		index = []string{"m.room", "m.thread", "m.seq"}
+		index = []string{"m.room_id", "m.thread", "m.seq"}
 		if p.Author != "" {
 			q.add(" AND m.author = ?", string(p.Author))
 		}
 		q.add(" AND ")
 	case p.Author != "":
 		q.equal(engine, "m.author", string(p.Author))
-		index = []string{"m.author", "m.room", "m.seq"}
+		index = []string{"m.author", "m.room_id", "m.seq"}
 		q.add(" AND ")
 	}
-	q.equal(engine, "m.room", string(room))
+	q.equal(engine, "m.room_id", string(room))
 	if p.Pinned {
 		q.add(" AND m.is_pinned = TRUE")
 	}
@@ -117,8 +117,8 @@ func (r *reader) Last(rooms []protocol.RoomID) (map[protocol.RoomID]conversation
 }
 
 func lastQuery(rooms []protocol.RoomID) query {
-	return query{selectMessage + "chat_conversations c JOIN chat_messages m ON m.room = c.id" +
-		" AND m.seq = (SELECT x.seq FROM chat_messages x WHERE x.room = c.id ORDER BY x.seq DESC LIMIT 1) WHERE c.id IN (" + database.Marks(len(rooms)) + ")", values(rooms)}
+	return query{selectMessage + "chat_conversations c JOIN chat_messages m ON m.room_id = c.id" +
+		" AND m.seq = (SELECT x.seq FROM chat_messages x WHERE x.room_id = c.id ORDER BY x.seq DESC LIMIT 1) WHERE c.id IN (" + database.Marks(len(rooms)) + ")", values(rooms)}
 }
 
 // Unread implements conversations.Reader.
@@ -130,7 +130,7 @@ func (r *reader) Unread(room protocol.RoomID, user protocol.UserID, seq uint64, 
 }
 
 func unreadQuery(room protocol.RoomID, user protocol.UserID, seq uint64, limit int) query {
-	return query{"SELECT COUNT(*) FROM (SELECT 1 AS one FROM chat_messages m WHERE m.room = ? AND m.seq > ? AND m.deleted_at = 0" +
+	return query{"SELECT COUNT(*) FROM (SELECT 1 AS one FROM chat_messages m WHERE m.room_id = ? AND m.seq > ? AND m.deleted_at = 0" +
 		" AND (m.author IS NULL OR m.author <> ?) ORDER BY m.seq LIMIT ?) t", []any{string(room), number(seq), string(user), limit}}
 }
 
@@ -143,7 +143,7 @@ func (r *reader) Pins(room protocol.RoomID) ([]uint64, error) {
 }
 
 func pinsQuery(room protocol.RoomID) query {
-	return query{"SELECT seq FROM chat_messages WHERE room = ? AND is_pinned = TRUE ORDER BY seq", []any{string(room)}}
+	return query{"SELECT seq FROM chat_messages WHERE room_id = ? AND is_pinned = TRUE ORDER BY seq", []any{string(room)}}
 }
 
 // Changed implements conversations.Reader.
@@ -152,13 +152,13 @@ func (r *reader) Changed(room protocol.RoomID, since uint64, limit int) ([]conve
 }
 
 func changedQuery(room protocol.RoomID, since uint64, limit int) query {
-	return query{selectMessage + "chat_messages m WHERE m.room = ? AND m.rev > ? ORDER BY m.rev, m.seq LIMIT ?",
+	return query{selectMessage + "chat_messages m WHERE m.room_id = ? AND m.rev > ? ORDER BY m.rev, m.seq LIMIT ?",
 		[]any{string(room), number(since), limit}}
 }
 
 // Revisions implements conversations.Reader.
 func (r *reader) Revisions(room protocol.RoomID, seq uint64) ([]protocol.ConvRevision, error) {
-	q := query{"SELECT body, written_at FROM chat_revisions WHERE room = ? AND seq = ? ORDER BY rev", []any{string(room), number(seq)}}
+	q := query{"SELECT content, written_at FROM chat_revisions WHERE room_id = ? AND seq = ? ORDER BY rev", []any{string(room), number(seq)}}
 	return run(r, q, func(row scanner) (v protocol.ConvRevision, err error) {
 		err = row.Scan(&v.Text, &v.At)
 		return v, err
@@ -168,7 +168,7 @@ func (r *reader) Revisions(room protocol.RoomID, seq uint64) ([]protocol.ConvRev
 // Reactions implements conversations.Reader.
 func (r *reader) Reactions(room protocol.RoomID, seq uint64) ([]protocol.ConvReaction, error) {
 	var list []protocol.ConvReaction
-	q := query{"SELECT emoji, user_id FROM chat_reactions WHERE room = ? AND seq = ? ORDER BY reacted_at, emoji, user_id",
+	q := query{"SELECT emoji, user_id FROM chat_reactions WHERE room_id = ? AND seq = ? ORDER BY reacted_at, emoji, user_id",
 		[]any{string(room), number(seq)}}
 	_, err := run(r, q, func(row scanner) (none struct{}, err error) {
 		var emoji string
@@ -206,7 +206,7 @@ func (t *txn) InsertMessage(m conversations.Message) error {
 		}
 	}
 	if words := messageWords(m); len(words) > 0 {
-		return t.insertWords("chat_terms", []string{"room", "seq"}, termsID(m.At, m.Room, m.Seq), words, string(m.Room), number(m.Seq))
+		return t.insertWords("chat_terms", []string{"room_id", "seq"}, termsID(m.At, m.Room, m.Seq), words, string(m.Room), number(m.Seq))
 	}
 	return nil
 }
@@ -217,8 +217,8 @@ func (t *txn) UpdateMessage(m conversations.Message) error {
 	if err != nil {
 		return err
 	}
-	set := strings.ReplaceAll(strings.TrimPrefix(messageColumns, "room, seq, "), ",", " = ?,") + " = ?"
-	if err := t.must("UPDATE chat_messages SET "+set+" WHERE room = ? AND seq = ?", append(args[2:], args[0], args[1])...); err != nil {
+	set := strings.ReplaceAll(strings.TrimPrefix(messageColumns, "room_id, seq, "), ",", " = ?,") + " = ?"
+	if err := t.must("UPDATE chat_messages SET "+set+" WHERE room_id = ? AND seq = ?", append(args[2:], args[0], args[1])...); err != nil {
 		return err
 	}
 	if m.Deleted != 0 || len(m.Files) > 0 {
@@ -239,7 +239,7 @@ func (t *txn) RemoveMessages(room protocol.RoomID, upTo uint64, before int64, li
 		at    int64
 		files string
 	}
-	q := query{"SELECT seq, sent_at, files FROM chat_messages WHERE room = ? AND seq <= ? ORDER BY seq LIMIT ?", []any{string(room), number(upTo), limit}}
+	q := query{"SELECT seq, inserted_at, files FROM chat_messages WHERE room_id = ? AND seq <= ? ORDER BY seq LIMIT ?", []any{string(room), number(upTo), limit}}
 	list, err := run(&t.reader, q, func(row scanner) (o old, err error) {
 		err = row.Scan(&o.seq, &o.at, &o.files)
 		return o, err
@@ -260,7 +260,7 @@ func (t *txn) RemoveMessages(room protocol.RoomID, upTo uint64, before int64, li
 				files = append(files, f.ID)
 			}
 		}
-		where := " WHERE room = ? AND seq IN (" + database.Marks(len(part)) + ")"
+		where := " WHERE room_id = ? AND seq IN (" + database.Marks(len(part)) + ")"
 		for _, statement := range []string{"DELETE FROM chat_terms", "DELETE FROM chat_reactions", "DELETE FROM chat_revisions",
 			"DELETE FROM chat_messages", "UPDATE chat_files SET is_free = TRUE"} {
 			if err := t.run(statement+where, seqs...); err != nil {
@@ -273,36 +273,36 @@ func (t *txn) RemoveMessages(room protocol.RoomID, upTo uint64, before int64, li
 
 // AddRevision implements conversations.Tx.
 func (t *txn) AddRevision(room protocol.RoomID, seq, rev uint64, r protocol.ConvRevision) error {
-	return t.run("INSERT INTO chat_revisions (room, seq, rev, body, written_at) VALUES (?, ?, ?, ?, ?)", string(room), number(seq), number(rev), r.Text, r.At)
+	return t.run("INSERT INTO chat_revisions (room_id, seq, rev, content, written_at) VALUES (?, ?, ?, ?, ?)", string(room), number(seq), number(rev), r.Text, r.At)
 }
 
 // DeleteRevisions implements conversations.Tx.
 func (t *txn) DeleteRevisions(room protocol.RoomID, seq uint64) error {
-	return t.run("DELETE FROM chat_revisions WHERE room = ? AND seq = ?", string(room), number(seq))
+	return t.run("DELETE FROM chat_revisions WHERE room_id = ? AND seq = ?", string(room), number(seq))
 }
 
 // React implements conversations.Tx.
 func (t *txn) React(room protocol.RoomID, seq uint64, user protocol.UserID, emoji string, on bool, at int64) error {
 	if !on {
-		return t.run("DELETE FROM chat_reactions WHERE room = ? AND seq = ? AND emoji = ? AND user_id = ?", string(room), number(seq), emoji, string(user))
+		return t.run("DELETE FROM chat_reactions WHERE room_id = ? AND seq = ? AND emoji = ? AND user_id = ?", string(room), number(seq), emoji, string(user))
 	}
-	_, err := t.tx.InsertNew("chat_reactions", []string{"room", "seq", "emoji", "user_id", "reacted_at"}, string(room), number(seq), emoji, string(user), at)
+	_, err := t.tx.InsertNew("chat_reactions", []string{"room_id", "seq", "emoji", "user_id", "reacted_at"}, string(room), number(seq), emoji, string(user), at)
 	return err
 }
 
 // DeleteReactions implements conversations.Tx.
 func (t *txn) DeleteReactions(room protocol.RoomID, seq uint64) error {
-	return t.run("DELETE FROM chat_reactions WHERE room = ? AND seq = ?", string(room), number(seq))
+	return t.run("DELETE FROM chat_reactions WHERE room_id = ? AND seq = ?", string(room), number(seq))
 }
 
 // MessagesOf implements conversations.Tx.
 func (t *txn) MessagesOf(user protocol.UserID, limit int) ([]conversations.Message, error) {
-	return run(&t.reader, query{selectMessage + "chat_messages m WHERE m.author = ? ORDER BY m.room, m.seq LIMIT ?", []any{string(user), limit}}, scanMessage)
+	return run(&t.reader, query{selectMessage + "chat_messages m WHERE m.author = ? ORDER BY m.room_id, m.seq LIMIT ?", []any{string(user), limit}}, scanMessage)
 }
 
 // ReactedBy implements conversations.Tx.
 func (t *txn) ReactedBy(user protocol.UserID, limit int) ([]conversations.Message, error) {
-	q := query{selectMessage + "(SELECT DISTINCT room, seq FROM chat_reactions WHERE user_id = ? ORDER BY room, seq LIMIT ?) r" +
-		" JOIN chat_messages m ON m.room = r.room AND m.seq = r.seq ORDER BY m.room, m.seq", []any{string(user), limit}}
+	q := query{selectMessage + "(SELECT DISTINCT room_id, seq FROM chat_reactions WHERE user_id = ? ORDER BY room_id, seq LIMIT ?) r" +
+		" JOIN chat_messages m ON m.room_id = r.room_id AND m.seq = r.seq ORDER BY m.room_id, m.seq", []any{string(user), limit}}
 	return run(&t.reader, q, scanMessage)
 }

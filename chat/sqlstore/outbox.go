@@ -11,7 +11,7 @@ import (
 	"github.com/rondo-chat/rondo/protocol"
 )
 
-const eventColumns = "room, seq, pos, happened_at, payload"
+const eventColumns = "room_id, seq, pos, happened_at, payload"
 
 func scanEvent(row scanner) (conversations.Event, error) {
 	var e conversations.Event
@@ -33,7 +33,7 @@ func bytes(b []byte) []byte {
 
 // Untold implements conversations.Reader.
 func (r *reader) Untold(before int64, limit int) ([]conversations.Event, error) {
-	q := query{"SELECT " + eventColumns + " FROM chat_outbox WHERE is_told = FALSE AND happened_at < ? ORDER BY happened_at, room, seq LIMIT ?",
+	q := query{"SELECT " + eventColumns + " FROM chat_outbox WHERE is_told = FALSE AND happened_at < ? ORDER BY happened_at, room_id, seq LIMIT ?",
 		[]any{before, limit}}
 	return run(r, q, scanEvent)
 }
@@ -59,7 +59,7 @@ func (r *reader) Cursor(sink string) (conversations.Cursor, error) {
 
 // Letters implements conversations.Reader.
 func (r *reader) Letters(sink string, limit int) ([]conversations.Letter, error) {
-	q := query{"SELECT room, seq, pos, happened_at, payload, reason, died_at FROM chat_letters WHERE sink = ? ORDER BY pos, room, seq LIMIT ?",
+	q := query{"SELECT room_id, seq, pos, happened_at, payload, reason, died_at FROM chat_letters WHERE sink = ? ORDER BY pos, room_id, seq LIMIT ?",
 		[]any{sink, limit}}
 	return run(r, q, func(row scanner) (conversations.Letter, error) {
 		l := conversations.Letter{Sink: sink}
@@ -97,7 +97,7 @@ func (t *txn) onEach(statement string, list []place) error {
 			if i > 0 {
 				q.add(" OR ")
 			}
-			q.add("(room = ? AND seq = ?)", string(p.room), p.seq)
+			q.add("(room_id = ? AND seq = ?)", string(p.room), p.seq)
 		}
 		if err := t.run(q.text, q.args...); err != nil {
 			return err
@@ -127,7 +127,7 @@ func (t *txn) Sequence(limit int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	q := query{"SELECT room, seq, happened_at FROM chat_outbox WHERE pos IS NULL ORDER BY room, seq LIMIT ?", []any{limit}}
+	q := query{"SELECT room_id, seq, happened_at FROM chat_outbox WHERE pos IS NULL ORDER BY room_id, seq LIMIT ?", []any{limit}}
 	list, err := run(&t.reader, q, scanPlace)
 	if err != nil || len(list) == 0 {
 		return 0, err
@@ -140,7 +140,7 @@ func (t *txn) Sequence(limit int) (int, error) {
 	}
 	slices.SortFunc(runs, func(a, b stretch) int { return inOrder(a.start(), b.start()) }) // the order in which rows are locked
 	for _, s := range runs {
-		err := t.run("UPDATE chat_outbox SET pos = seq + ? WHERE room = ? AND seq >= ? AND seq <= ? AND pos IS NULL",
+		err := t.run("UPDATE chat_outbox SET pos = seq + ? WHERE room_id = ? AND seq >= ? AND seq <= ? AND pos IS NULL",
 			s.base-s.first, string(s.room), s.first, s.last)
 		if err != nil {
 			return 0, err
@@ -196,7 +196,7 @@ func runsOf(list []place) []stretch {
 
 // Trim implements conversations.Tx.
 func (t *txn) Trim(sinks []string, before int64, limit int) (int, error) {
-	q := query{"SELECT room, seq, happened_at FROM chat_outbox WHERE is_told = TRUE AND happened_at < ?", []any{before}}
+	q := query{"SELECT room_id, seq, happened_at FROM chat_outbox WHERE is_told = TRUE AND happened_at < ?", []any{before}}
 	if len(sinks) > 0 {
 		lowest := uint64(math.MaxInt64)
 		for _, sink := range sinks {
@@ -224,14 +224,14 @@ func (t *txn) PutCursor(sink string, c conversations.Cursor) error {
 
 // PutLetter implements conversations.Tx.
 func (t *txn) PutLetter(l conversations.Letter) error {
-	return t.tx.Upsert("chat_letters", []string{"sink", "room", "seq"},
-		[]string{"sink", "room", "seq", "pos", "happened_at", "payload", "reason", "died_at"},
+	return t.tx.Upsert("chat_letters", []string{"sink", "room_id", "seq"},
+		[]string{"sink", "room_id", "seq", "pos", "happened_at", "payload", "reason", "died_at"},
 		l.Sink, string(l.Event.Room), number(l.Event.Seq), number(l.Event.Pos), l.Event.At, bytes(l.Event.Payload), l.Reason, l.At)
 }
 
 // DeleteLetter implements conversations.Tx.
 func (t *txn) DeleteLetter(sink string, room protocol.RoomID, seq uint64) error {
-	return t.run("DELETE FROM chat_letters WHERE sink = ? AND room = ? AND seq = ?", sink, string(room), number(seq))
+	return t.run("DELETE FROM chat_letters WHERE sink = ? AND room_id = ? AND seq = ?", sink, string(room), number(seq))
 }
 
 // Lease implements conversations.Tx.

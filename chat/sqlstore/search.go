@@ -103,7 +103,7 @@ func (r *reader) matchOf(s conversations.Search) (m match, ok bool, err error) {
 		return m, len(m.all) > 0, nil
 	}
 	most := maxRooms(r.q.Engine())
-	q := query{"SELECT room FROM chat_members WHERE user_id = ? AND role IN ('owner', 'moderator', 'member') LIMIT ?", []any{string(s.Searcher), most + 1}}
+	q := query{"SELECT room_id FROM chat_members WHERE user_id = ? AND role IN ('owner', 'moderator', 'member') LIMIT ?", []any{string(s.Searcher), most + 1}}
 	m.any, err = run(r, q, func(row scanner) (string, error) {
 		var room protocol.RoomID
 		err := row.Scan(&room)
@@ -125,17 +125,17 @@ func (r *reader) Search(s conversations.Search) ([]conversations.Message, error)
 	if r.q.Engine() == database.SQLite {
 		return r.searchNewest(s, m)
 	}
-	q := found(r.q.Engine(), selectMessage+"(SELECT m.room, m.seq FROM ", s, m) // what is sorted is small
-	q.add(newestFound+" LIMIT ?) t JOIN chat_messages m ON m.room = t.room AND m.seq = t.seq"+newestFound, s.Limit)
+	q := found(r.q.Engine(), selectMessage+"(SELECT m.room_id, m.seq FROM ", s, m) // what is sorted is small
+	q.add(newestFound+" LIMIT ?) t JOIN chat_messages m ON m.room_id = t.room_id AND m.seq = t.seq"+newestFound, s.Limit)
 	return run(r, q, scanMessage)
 }
 
-const newestFound = " ORDER BY m.sent_at DESC, m.room DESC, m.seq DESC"
+const newestFound = " ORDER BY m.inserted_at DESC, m.room_id DESC, m.seq DESC"
 
 // searchNewest has SQLite's index give matches in the order of their ids, newest first, so that it ends when there are
 // enough. The ids have the same order as the times; what is of one millisecond is sorted after that.
 func (r *reader) searchNewest(s conversations.Search, m match) ([]conversations.Message, error) {
-	q := found(database.SQLite, "SELECT m.sent_at FROM ", s, m)
+	q := found(database.SQLite, "SELECT m.inserted_at FROM ", s, m)
 	q.add(" ORDER BY f.rowid DESC LIMIT ?", s.Limit)
 	times, err := run(r, q, func(row scanner) (at int64, err error) {
 		err = row.Scan(&at)
@@ -159,20 +159,20 @@ func found(engine database.Engine, columns string, s conversations.Search, m mat
 	if engine == database.SQLite {
 		join = " CROSS JOIN "
 	}
-	q := query{text: columns + from + join + "chat_messages m ON m.room = w.room AND m.seq = w.seq WHERE "}
+	q := query{text: columns + from + join + "chat_messages m ON m.room_id = w.room_id AND m.seq = w.seq WHERE "}
 	q.add(where.text, where.args...)
-	q.add(" AND m.deleted_at = 0 AND EXISTS (SELECT 1 FROM chat_conversations c WHERE c.id = w.room AND c.is_deleted = FALSE)")
+	q.add(" AND m.deleted_at = 0 AND EXISTS (SELECT 1 FROM chat_conversations c WHERE c.id = w.room_id AND c.is_deleted = FALSE)")
 	if s.Room != "" {
-		q.add(" AND w.room = ?", string(s.Room))
+		q.add(" AND w.room_id = ?", string(s.Room))
 	} else {
-		q.add(" AND EXISTS (SELECT 1 FROM chat_members p WHERE p.room = w.room AND p.user_id = ? AND p.role IN ('owner', 'moderator', 'member'))",
+		q.add(" AND EXISTS (SELECT 1 FROM chat_members p WHERE p.room_id = w.room_id AND p.user_id = ? AND p.role IN ('owner', 'moderator', 'member'))",
 			string(s.Searcher))
 	}
 	if s.Author != "" {
 		q.add(" AND m.author = ?", string(s.Author))
 	}
 	if b := s.Before; b != (conversations.Found{}) {
-		q.add(" AND (m.sent_at < ? OR m.sent_at = ? AND (m.room < ? OR m.room = ? AND m.seq < ?))",
+		q.add(" AND (m.inserted_at < ? OR m.inserted_at = ? AND (m.room_id < ? OR m.room_id = ? AND m.seq < ?))",
 			b.At, b.At, string(b.Room), string(b.Room), number(b.Seq))
 		if engine == database.SQLite {
 			q.add(" AND f.rowid < ?", firstID(b.At)+1<<idBits)
@@ -220,13 +220,13 @@ func (t *txn) setTerms(m conversations.Message) error {
 	}
 	words := messageWords(m)
 	if len(words) == 0 {
-		return t.run("DELETE FROM chat_terms WHERE room = ? AND seq = ?", string(m.Room), number(m.Seq))
+		return t.run("DELETE FROM chat_terms WHERE room_id = ? AND seq = ?", string(m.Room), number(m.Seq))
 	}
-	n, err := t.exec("UPDATE chat_terms SET words = ? WHERE room = ? AND seq = ?", strings.Join(words, " "), string(m.Room), number(m.Seq))
+	n, err := t.exec("UPDATE chat_terms SET words = ? WHERE room_id = ? AND seq = ?", strings.Join(words, " "), string(m.Room), number(m.Seq))
 	if err != nil || n > 0 {
 		return err
 	}
-	return t.insertWords("chat_terms", []string{"room", "seq"}, termsID(m.At, m.Room, m.Seq), words, string(m.Room), number(m.Seq))
+	return t.insertWords("chat_terms", []string{"room_id", "seq"}, termsID(m.At, m.Room, m.Seq), words, string(m.Room), number(m.Seq))
 }
 
 // setTopic replaces the words of a topic, unless its terms are nil.
@@ -239,11 +239,11 @@ func (t *txn) setTopic(c conversations.Row) error {
 		words = append(words, tagWord(tag))
 	}
 	if len(words) == 0 {
-		return t.run("DELETE FROM chat_topics WHERE room = ?", string(c.ID))
+		return t.run("DELETE FROM chat_topics WHERE room_id = ?", string(c.ID))
 	}
-	n, err := t.exec("UPDATE chat_topics SET words = ? WHERE room = ?", strings.Join(words, " "), string(c.ID))
+	n, err := t.exec("UPDATE chat_topics SET words = ? WHERE room_id = ?", strings.Join(words, " "), string(c.ID))
 	if err != nil || n > 0 {
 		return err
 	}
-	return t.insertWords("chat_topics", []string{"room"}, termsID(c.Created, c.ID, 0), words, string(c.ID))
+	return t.insertWords("chat_topics", []string{"room_id"}, termsID(c.Created, c.ID, 0), words, string(c.ID))
 }

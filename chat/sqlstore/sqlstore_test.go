@@ -172,7 +172,7 @@ func tablesWith(t *testing.T, s *sqlstore.Store, room string) []string {
 		found = nil
 		for _, table := range sqlstore.Tables() {
 			var n int
-			column := "room"
+			column := "room_id"
 			if table == "chat_conversations" {
 				column = "id"
 			}

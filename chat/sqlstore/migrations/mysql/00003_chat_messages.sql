@@ -1,12 +1,12 @@
 -- +goose Up
 CREATE TABLE chat_messages (
-  room VARBINARY(128) NOT NULL COMMENT 'text',
+  room_id VARBINARY(128) NOT NULL COMMENT 'text',
   seq BIGINT NOT NULL,
   rev BIGINT NOT NULL,
   author VARBINARY(128) COMMENT 'text',
   name VARCHAR(500) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   cid VARBINARY(128) NOT NULL COMMENT 'text',
-  body MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  content MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   reply_to BIGINT NOT NULL,
   thread BIGINT NOT NULL,
   replies BIGINT NOT NULL,
@@ -14,13 +14,13 @@ CREATE TABLE chat_messages (
   files MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   reactions MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   is_pinned BOOLEAN NOT NULL,
-  sent_at BIGINT NOT NULL,
-  edited_at BIGINT NOT NULL,
+  inserted_at BIGINT NOT NULL,
+  updated_at BIGINT NOT NULL,
   deleted_at BIGINT NOT NULL,
-  PRIMARY KEY (room, seq),
-  UNIQUE INDEX chat_messages_room_author_cid (room, author, cid),
-  INDEX chat_messages_room_rev_seq (room, rev, seq),
-  INDEX chat_messages_author_room_seq (author, room, seq),
-  INDEX chat_messages_room_thread_seq (room, thread, seq),
-  INDEX chat_messages_room_is_pinned_seq (room, is_pinned, seq)
+  PRIMARY KEY (room_id, seq),
+  UNIQUE INDEX chat_messages_room_id_author_cid (room_id, author, cid),
+  INDEX chat_messages_room_id_rev_seq (room_id, rev, seq),
+  INDEX chat_messages_author_room_id_seq (author, room_id, seq),
+  INDEX chat_messages_room_id_thread_seq (room_id, thread, seq),
+  INDEX chat_messages_room_id_is_pinned_seq (room_id, is_pinned, seq)
 );

@@ -2,7 +2,7 @@
 CREATE TABLE chat_files (
   id VARBINARY(128) NOT NULL COMMENT 'text',
   owner VARBINARY(128) NOT NULL COMMENT 'text',
-  room VARBINARY(128) NOT NULL COMMENT 'text',
+  room_id VARBINARY(128) NOT NULL COMMENT 'text',
   seq BIGINT NOT NULL,
   name VARCHAR(500) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   type VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
@@ -13,6 +13,6 @@ CREATE TABLE chat_files (
   uploaded_at BIGINT NOT NULL,
   is_free BOOLEAN NOT NULL,
   PRIMARY KEY (id),
-  INDEX chat_files_room_seq (room, seq),
+  INDEX chat_files_room_id_seq (room_id, seq),
   INDEX chat_files_is_free_uploaded_at (is_free, uploaded_at)
 );

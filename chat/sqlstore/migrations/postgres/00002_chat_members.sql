@@ -1,6 +1,6 @@
 -- +goose Up
 CREATE TABLE chat_members (
-  room TEXT COLLATE "C" NOT NULL,
+  room_id TEXT COLLATE "C" NOT NULL,
   user_id TEXT COLLATE "C" NOT NULL,
   name TEXT NOT NULL,
   is_guest BOOLEAN NOT NULL,
@@ -10,10 +10,10 @@ CREATE TABLE chat_members (
   delivered BIGINT NOT NULL,
   seen BIGINT NOT NULL,
   wrote_at BIGINT NOT NULL,
-  PRIMARY KEY (room, user_id)
+  PRIMARY KEY (room_id, user_id)
 );
 CREATE INDEX chat_members_user_id_role ON chat_members (user_id, role);
-CREATE INDEX chat_members_room_joined_at_user_id ON chat_members (room, joined_at, user_id);
-CREATE INDEX chat_members_room_role_joined_at ON chat_members (room, role, joined_at);
-CREATE INDEX chat_members_room_rev_user_id ON chat_members (room, rev, user_id);
+CREATE INDEX chat_members_room_id_joined_at_user_id ON chat_members (room_id, joined_at, user_id);
+CREATE INDEX chat_members_room_id_role_joined_at ON chat_members (room_id, role, joined_at);
+CREATE INDEX chat_members_room_id_rev_user_id ON chat_members (room_id, rev, user_id);
 CREATE INDEX chat_members_is_guest_joined_at ON chat_members (is_guest, joined_at) WHERE is_guest = TRUE;

@@ -1,9 +1,9 @@
 -- +goose Up
 CREATE TABLE chat_revisions (
-  room TEXT COLLATE "C" NOT NULL,
+  room_id TEXT COLLATE "C" NOT NULL,
   seq BIGINT NOT NULL,
   rev BIGINT NOT NULL,
-  body TEXT NOT NULL,
+  content TEXT NOT NULL,
   written_at BIGINT NOT NULL,
-  PRIMARY KEY (room, seq, rev)
+  PRIMARY KEY (room_id, seq, rev)
 );

@@ -1,11 +1,11 @@
 -- +goose Up
 CREATE TABLE chat_topics (
   id INTEGER NOT NULL,
-  room TEXT NOT NULL,
+  room_id TEXT NOT NULL,
   words TEXT NOT NULL,
   PRIMARY KEY (id)
 );
-CREATE UNIQUE INDEX chat_topics_room ON chat_topics (room);
+CREATE UNIQUE INDEX chat_topics_room_id ON chat_topics (room_id);
 CREATE VIRTUAL TABLE chat_topics_fts USING fts5 (words, content='chat_topics', content_rowid='id', tokenize='ascii', detail=none);
 INSERT INTO chat_topics_fts (chat_topics_fts, rank) VALUES ('secure-delete', 1);
 -- +goose StatementBegin
