@@ -23,7 +23,7 @@ import (
 )
 
 // newTalkingTown is nodes with accounts and conversations.
-func newTalkingTown(t *testing.T, n int, change func(i int, cfg *server.Config)) *town {
+func newTalkingTown(t testing.TB, n int, change func(i int, cfg *server.Config)) *town {
 	t.Helper()
 	db, err := database.Open(t.Context(), database.Config{URL: "sqlite:" + filepath.Join(t.TempDir(), "c.db"), Timeout: 30 * time.Second, SlowQuery: -1})
 	if err != nil {
