@@ -188,7 +188,7 @@ export class Chats {
       await this.#again(view.id);
     };
     try {
-      if (view.info?.passcode && view.me?.role !== 'invited') throw Object.assign(new Error(), { code: 'passcode' });
+      if (view.info?.passcode) throw Object.assign(new Error(), { code: 'passcode' });
       await join('');
     } catch (err) {
       const { code } = /** @type {any} */ (err);

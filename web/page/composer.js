@@ -175,7 +175,7 @@ export class Composer {
   #key(e) {
     if (e.isComposing || this.#mentions.key(e)) return;
     if (e.key === 'Enter' && !e.shiftKey) {
-      if (matchMedia('(hover: none)').matches) return; // there, Enter is a new line and the button sends
+      if (matchMedia('(pointer: coarse)').matches) return; // there, Enter is a new line and the button sends
       e.preventDefault();
       this.#submit();
     } else if (e.key === 'Escape' && (this.#edit || this.#reply)) {

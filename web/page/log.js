@@ -52,10 +52,10 @@ export class LogView {
    * Shows these lines.
    *
    * @param {Row[]} rows
-   * @param {{end?: boolean}} [options] end: go there
+   * @param {{live?: boolean}} [options] live: the end of the rows is the end of all
    */
-  draw(rows, { end = false } = {}) {
-    const stick = end || this.#stick;
+  draw(rows, { live = true } = {}) {
+    const stick = live && this.#stick;
     const anchor = stick ? null : this.#anchor();
     const focused = this.#focusedKey();
     /** @type {Map<string, {sig: string, node: HTMLElement}>} */
@@ -113,6 +113,11 @@ export class LogView {
     return true;
   }
 
+  /** Asks for more again, where it is still wanted. */
+  check() {
+    this.#soon();
+  }
+
   /** @param {string} key */
   node(key) {
     return this.#rows.get(key)?.node;
@@ -130,20 +135,21 @@ export class LogView {
 
   // ---- inside ----
 
-  /** The first line in sight, and where it is. */
+  /** The first line in sight, and where it ends: its head changes with what comes before it. */
   #anchor() {
     const top = this.#scroll.getBoundingClientRect().top;
     for (const [key, { node }] of this.#rows) {
-      if (key.startsWith('m') && node.getBoundingClientRect().bottom > top) return { key, top: node.getBoundingClientRect().top };
+      const { bottom } = node.getBoundingClientRect();
+      if (key.startsWith('m') && bottom > top) return { key, bottom };
     }
     return null;
   }
 
-  /** @param {{key: string, top: number}} anchor */
+  /** @param {{key: string, bottom: number}} anchor */
   #hold(anchor) {
     const node = this.#rows.get(anchor.key)?.node;
     if (!node) return;
-    const moved = node.getBoundingClientRect().top - anchor.top;
+    const moved = node.getBoundingClientRect().bottom - anchor.bottom;
     if (moved) this.#scroll.scrollTop += moved;
   }
 

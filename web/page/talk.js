@@ -14,6 +14,7 @@ import { convWords, count, dayKey, dayWords, membersWords, typingWords } from '.
 /** @typedef {import('../sdk/types.js').ConvFile} ConvFile */
 /** @typedef {import('./log.js').Row} Row */
 
+const mostUnread = 300; // messages that one is taken back to read
 const together = 5 * 60_000; // ms within which messages of one person stand together
 
 /**
@@ -112,6 +113,7 @@ export class TalkPanel {
     const translate = readTranslate(view.id);
     view.readIn(this.#o.translates() ? translate : '');
     this.#drawTranslate();
+    if (entry?.me.role === 'invited') return; // it is open to who has joined
     if (view.state === 'open') this.#opened();
     else void view.open();
   }
@@ -135,7 +137,7 @@ export class TalkPanel {
   }
 
   focus() {
-    if (matchMedia('(hover: hover)').matches && !$('composer', HTMLElement).hidden) this.#composer.focus();
+    if (!matchMedia('(pointer: coarse)').matches && !$('composer', HTMLElement).hidden) this.#composer.focus();
     else $('talk-title', HTMLElement).focus({ preventScroll: true });
   }
 
@@ -172,8 +174,18 @@ export class TalkPanel {
     void this.#drawPins();
     this.#said = Math.max(this.#said, view.messages.at(-1)?.seq ?? 0);
     this.#draw(true);
-    if (this.#firstUnread()) this.#log.show('unread', 'start');
+    void this.#toUnread(view);
     this.#looked();
+  }
+
+  /** Goes to where the unread ones begin, unless they are too many to be read. @param {ConversationView} view */
+  async #toUnread(view) {
+    if (this.#unreadAfter > 0 && !this.#firstUnread() && view.unread > 0 && view.unread <= mostUnread) {
+      await view.around(this.#unreadAfter).catch(() => false);
+      if (this.#view !== view) return;
+      this.#draw(true);
+    }
+    if (this.#firstUnread()) this.#log.show('unread', 'start');
   }
 
   /** @param {any} err */
@@ -212,9 +224,10 @@ export class TalkPanel {
       if (up) await view.loadOlder();
       else await view.loadNewer();
     } catch {
-      await new Promise((done) => setTimeout(done, 1500)); // asked for again when somebody scrolls
+      await new Promise((done) => setTimeout(done, 1500));
     } finally {
       this.#busy = false;
+      this.#log.check();
     }
   }
 
@@ -281,15 +294,17 @@ export class TalkPanel {
 
   #drawJoin() {
     const view = this.#view;
-    const info = view?.info;
-    const role = view?.me?.role;
-    const member = view?.me !== null && view?.me !== undefined && isMember(view.me);
-    const outside = info !== null && info !== undefined && !member;
+    const entry = view ? this.#o.conversations.entry(view.id) : undefined;
+    const info = view?.info ?? entry;
+    const me = view?.me ?? entry?.me;
+    const role = me?.role;
+    const member = me !== undefined && isMember(me);
+    const outside = info !== undefined && !member;
     const guest = this.#o.guest();
-    const mayWrite = !info || (role !== 'banned' && (info.writers === 'moderators' ? role === 'owner' || role === 'moderator' : member || (info.kind === 'topic' && info.writers === 'everyone' && (!guest || info.guests))));
+    const mayWrite = !info || (role !== 'banned' && role !== 'invited' && (info.writers === 'moderators' ? role === 'owner' || role === 'moderator' : member || (info.kind === 'topic' && info.writers === 'everyone' && (!guest || info.guests))));
     $('join-bar', HTMLElement).hidden = !outside || role === 'banned';
     $('composer', HTMLElement).hidden = !mayWrite || view?.state === 'failed';
-    const words = role === 'invited' ? 'You are invited.' : guest && info && !info.guests ? 'Log in to take part.' : mayWrite ? 'Join to find it among your chats.' : 'Join to write here.';
+    const words = role === 'invited' ? `You are invited to “${info?.name ?? ''}”.` : guest && info && !info.guests ? 'Log in to take part.' : mayWrite ? 'Join to find it among your chats.' : 'Join to write here.';
     $('join-words', HTMLElement).textContent = words;
     $('join', HTMLElement).textContent = guest && info && !info.guests ? 'Log in' : 'Join';
   }
@@ -303,7 +318,7 @@ export class TalkPanel {
     cancelAnimationFrame(this.#pending);
     this.#pending = 0;
     if (!this.#view) return;
-    this.#log.draw(this.#thread ? this.#threadRows() : this.#rows(), {});
+    this.#log.draw(this.#thread ? this.#threadRows() : this.#rows(), { live: !this.#view.newer || this.#thread > 0 });
     this.#drawJump();
   }
 
@@ -365,6 +380,7 @@ export class TalkPanel {
   #firstUnread() {
     const view = this.#view;
     if (!view || this.#unreadAfter === 0) return 0;
+    if (view.older && view.messages[0]?.seq > this.#unreadAfter) return 0; // they begin earlier
     return view.messages.find((m) => m.seq > this.#unreadAfter && m.from !== this.#o.you())?.seq ?? 0;
   }
 
@@ -578,7 +594,8 @@ export class TalkPanel {
       return;
     }
     this.#over = m;
-    if (this.#tools.parentElement !== row) row.append(this.#tools);
+    const body = row.querySelector('.msg-body');
+    if (this.#tools.parentElement !== body) body?.append(this.#tools);
   }
 
   /** From message to message by the arrow keys. @param {KeyboardEvent} e */

@@ -103,7 +103,7 @@ export class Rest {
    */
   async upload(path, file, { query, progress, signal } = {}) {
     const headers = await this.#headers();
-    headers['Content-Type'] = file.type || 'application/octet-stream';
+    headers['Content-Type'] = 'application/octet-stream'; // what it is, its bytes say
     return new Promise((resolve, reject) => {
       const x = new XMLHttpRequest();
       x.open('POST', this.url(path, query));
