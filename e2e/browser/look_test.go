@@ -97,13 +97,19 @@ func newStage(t *testing.T, sc screen) *stage {
 	t.Helper()
 	b := newBrowser(t, browserOptions{})
 	s := &stage{node: lab.Start(t, lab.Options{}), b: b, page: b.newPage("Looker", pageOptions{phone: sc.phone})}
+	s.page.scheme(sc)
+	return s
+}
+
+// scheme gives the page a screen's colours, and has nothing move.
+func (p *page) scheme(sc screen) {
+	p.t.Helper()
 	scheme := map[bool]string{true: "dark", false: "light"}[sc.dark]
-	s.page.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+	p.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 			{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
 		return err
 	}))
-	return s
 }
 
 // still waits until fonts are there and nothing moves any more.
