@@ -294,7 +294,7 @@ type ConvTranslate struct {
 	To       string   `json:"to"`
 }
 
-// ConvTranslated has what could be translated; the others are left out.
+// ConvTranslated has what is known by now; what is left out is to be asked for again.
 type ConvTranslated struct {
 	To    string            `json:"to"`
 	Texts []ConvTranslation `json:"texts"`
