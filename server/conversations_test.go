@@ -105,6 +105,7 @@ func shows(t *testing.T, what string, v *client.View, want ...string) {
 }
 
 func TestATopicOnTwoNodes(t *testing.T) {
+	t.Parallel() // it mostly waits
 	w := newTalkingTown(t, 2, nil)
 	ann, bo := w.talker(t, 0, "ann"), w.talker(t, 1, "bob")
 	if !slices.Contains(ann.Welcome().Features, "conversations") || slices.Contains(ann.Welcome().Features, "translate") {
@@ -178,6 +179,7 @@ func TestATopicOnTwoNodes(t *testing.T) {
 }
 
 func TestADirectConversationAppearsAtOnceWithReceipts(t *testing.T) {
+	t.Parallel() // it mostly waits
 	w := newTalkingTown(t, 2, nil)
 	ann, bo := w.talker(t, 0, "ann"), w.talker(t, 1, "bob")
 	if list, err := bo.Conversations(t.Context(), protocol.ConvListQuery{}); err != nil || len(list.Entries) != 0 {
@@ -242,6 +244,7 @@ func (b lossyBus) Publish(m bus.Message) error {
 }
 
 func TestWhatTheBusLosesIsRead(t *testing.T) {
+	t.Parallel() // it mostly waits
 	var lose atomic.Bool
 	w := newTalkingTown(t, 2, func(_ int, cfg *server.Config) { cfg.Bus = lossyBus{cfg.Bus, &lose} })
 	ann, bo := w.talker(t, 0, "ann"), w.talker(t, 1, "bob")
@@ -261,6 +264,7 @@ func TestWhatTheBusLosesIsRead(t *testing.T) {
 
 // TestAViewGoesOnElsewhere: when a node dies its clients come back at another one and have all that was said.
 func TestAViewGoesOnElsewhere(t *testing.T) {
+	t.Parallel() // it mostly waits
 	w := newTalkingTown(t, 2, nil)
 	ann := w.talker(t, 0, "ann")
 	room := ann.create(protocol.ConvCreate{Kind: protocol.ConvTopic, Name: "Jazz", Writers: protocol.WriteEveryone})

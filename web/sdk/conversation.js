@@ -240,7 +240,8 @@ export class ConversationView extends Emitter {
   /** A pushed change. @param {ConvEvent} e */
   pushed(e) {
     if (this.state === 'closed') return;
-    if (!this.#loaded || e.seq > this.#seq + 1) {
+    const follows = e.seq === this.#seq + 1 || (e.after && e.after <= this.#seq);
+    if (!this.#loaded || (e.seq > this.#seq && !follows)) {
       if (this.#ahead.size >= mostAhead) this.#ahead.clear(); // the sync brings them
       this.#ahead.set(e.seq, e);
       if (this.#loaded) void this.heal();

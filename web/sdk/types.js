@@ -215,6 +215,7 @@
  * @typedef {object} ConvEvent
  * @property {string} room
  * @property {number} seq
+ * @property {number} [after] of one that is told late: it comes after this one, and later ones hold what was between
  * @property {number} at
  * @property {string} [by]
  * @property {ConvMessage} [message]

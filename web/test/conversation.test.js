@@ -104,6 +104,17 @@ test('conversation: a gap is asked for before anything newer is shown', async ()
   assert.deepEqual(s.asked.at(-1), ['conv.sync', { since: 3 }]);
 });
 
+test('conversation: what is told late after what is known is no gap', async () => {
+  const { s, v } = record(3);
+  await v.open();
+  for (let i = 0; i < 3; i++) s.change({ seq: 2, text: `edit ${i}` });
+  v.pushed({ ...s.events[5], after: 3 });
+  assert.equal(v.get(2)?.text, 'edit 2');
+  v.pushed(s.change({}));
+  await settle();
+  assert.deepEqual([seqs(v), s.asked.filter(([t]) => t === 'conv.sync')], [[1, 2, 3, 7], []]);
+});
+
 test('conversation: changes in any order, some twice and some lost, give what the record holds', async () => {
   let random = 7;
   const dice = (/** @type {number} */ n) => (random = (random * 48271) % 2147483647) % n;
