@@ -84,6 +84,7 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		"log level":         {args: []string{"--log-level", "loud"}, want: "log-level"},
 		"ping":              {args: []string{"--ping", "1ms"}, want: "ping"},
 		"grace":             {args: []string{"--grace", "-1s"}, want: "grace"},
+		"S3 without keys":   {args: []string{"--files-s3", "https://s3.example.org/bucket"}, want: "files-s3-key-file"},
 		"TURN without keys": {args: []string{"--turn-server", "turn:a.example"}, want: "turn-secret-files"},
 		"unknown role":      {args: []string{"--roles", "turn,cook"}, want: "cook"},
 		"nothing to do":     {args: []string{"--roles", "turn", "--turn=false"}, want: "turn"},

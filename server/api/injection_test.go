@@ -61,8 +61,11 @@ func TestSQLInjection(t *testing.T) {
 		tried := 0
 		for _, o := range operations(t, w.doc) {
 			for _, in := range w.inputs(o) {
-				all := w.db.Engine() == database.SQLite && !strings.Contains(o.path, "/conversations/") // whose statements storetest tries
-				for _, text := range injections(all) {
+				list := injections(w.db.Engine() == database.SQLite)
+				if strings.Contains(o.path, "/conversations/") {
+					list = list[:5] // storetest tries the statements with more
+				}
+				for _, text := range list {
 					tried++
 					w.inject(o, in, text, ann, admin, scapegoat)
 				}
