@@ -96,10 +96,10 @@ func TestToken(t *testing.T) {
 
 // TestNoToken: refusals, nonsense and silence are errors soon, without what was said.
 func TestNoToken(t *testing.T) {
-	mode := ""
+	var mode atomic.Value
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = r.FormValue("assertion") // only then the server sees that the other side has gone
-		switch mode {
+		switch mode.Load() {
 		case "refused":
 			http.Error(w, `{"error":"invalid_grant","error_description":"secret-text"}`, http.StatusBadRequest)
 		case "nonsense":
@@ -116,18 +116,19 @@ func TestNoToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, mode = range []string{"refused", "nonsense", "empty", "silent"} {
+	for _, how := range []string{"refused", "nonsense", "empty", "silent"} {
+		mode.Store(how)
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		if mode == "silent" {
+		if how == "silent" {
 			ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
 		}
 		start := time.Now()
 		got, err := src.Token(ctx)
 		cancel()
 		if got != "" || err == nil || strings.Contains(err.Error(), "secret-text") {
-			t.Errorf("%s: %q, %v", mode, got, err)
+			t.Errorf("%s: %q, %v", how, got, err)
 		}
-		if took := time.Since(start); mode == "silent" && took > 4*time.Second {
+		if took := time.Since(start); how == "silent" && took > 4*time.Second {
 			t.Errorf("silence took %v", took)
 		}
 	}

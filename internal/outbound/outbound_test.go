@@ -277,14 +277,14 @@ func TestSSRFRedirects(t *testing.T) {
 // TestRedirectTakesNoSecrets: what was in the header for one host goes to no other, not even
 // after it was there twice.
 func TestRedirectTakesNoSecrets(t *testing.T) {
-	hops := 0
+	var hops atomic.Int64
 	other := serve(t, outside, func(w http.ResponseWriter, r *http.Request) {
 		for _, name := range []string{"Authorization", "X-Goog-Api-Key", "Cookie", "Referer"} {
 			if v := r.Header.Get(name); v != "" {
-				t.Errorf("hop %d: %s: %s", hops, name, v)
+				t.Errorf("hop %d: %s: %s", hops.Load(), name, v)
 			}
 		}
-		if hops++; hops == 1 {
+		if hops.Add(1) == 1 {
 			http.Redirect(w, r, "/again", http.StatusFound)
 			return
 		}

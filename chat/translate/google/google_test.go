@@ -32,7 +32,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type server struct {
 	t        *testing.T
 	url      string
-	answer   http.HandlerFunc // instead of a translation
+	answer   atomic.Value // an http.HandlerFunc instead of a translation; nil: none
 	tokens   atomic.Int64
 	requests atomic.Int64
 }
@@ -57,8 +57,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := d.Decode(&in); err != nil || r.Method != http.MethodPost || r.URL.RawQuery != "" {
 		s.t.Errorf("%s %s: %v", r.Method, r.URL, err)
 	}
-	if s.answer != nil {
-		s.answer(w, r)
+	if answer, _ := s.answer.Load().(http.HandlerFunc); answer != nil {
+		answer(w, r)
 		return
 	}
 	texts, to := append(in.Q, in.Contents...), in.Target+in.TargetLanguageCode
@@ -258,7 +258,8 @@ func TestFailures(t *testing.T) {
 		"another form": {raw(400, "", `{"error":"x"}`), "google: status 400"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, s.answer = range c.answers {
+			for _, answer := range c.answers {
+				s.answer.Store(answer)
 				for _, p := range providers {
 					_, err := p.Translate(t.Context(), []string{"secret-text"}, "", "de")
 					got := fmt.Sprint(err)
@@ -278,11 +279,11 @@ func TestFailures(t *testing.T) {
 func TestTokenIsGotAnew(t *testing.T) {
 	s := start(t, &server{})
 	p := both(t, s)[1]
-	s.answer = func(w http.ResponseWriter, _ *http.Request) { v1(w, 401, "revoked", "UNAUTHENTICATED") }
+	s.answer.Store(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { v1(w, 401, "revoked", "UNAUTHENTICATED") }))
 	if _, err := p.Translate(t.Context(), []string{"x"}, "", "de"); err == nil {
 		t.Fatal("translated")
 	}
-	s.answer = nil
+	s.answer.Store(http.HandlerFunc(nil))
 	if _, err := p.Translate(t.Context(), []string{"x"}, "", "de"); err != nil || s.tokens.Load() != 2 {
 		t.Errorf("%v, %d tokens", err, s.tokens.Load())
 	}
@@ -290,7 +291,8 @@ func TestTokenIsGotAnew(t *testing.T) {
 
 // TestHang: who does not answer is left with the context.
 func TestHang(t *testing.T) {
-	s := start(t, &server{answer: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }})
+	s := start(t, &server{})
+	s.answer.Store(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	for _, p := range both(t, s) {
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		began := time.Now()
