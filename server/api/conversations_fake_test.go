@@ -12,7 +12,7 @@ import (
 
 const (
 	roomID protocol.RoomID = "c_abcdefghijklmnopqrstuvwxyz"
-	fileID                 = "f_abcdefghijklmnopqrstuvwxyz"
+	fileID string          = "f_abcdefghijklmnopqrstuvwxyz"
 )
 
 // talks is a Conversations and a Files that allow everything and write down what they are asked, in the fake's list.
