@@ -397,6 +397,7 @@ func TestMembersOnly(t *testing.T) {
 		wait(time.Second)
 		want(t, "whose invitation is over", n[1].heard(cy, protocol.TypeConvRemoved), "{}")
 
+		wait(10 * time.Second) // nobody there follows it any more
 		// The event of it gets lost: the list is compared with the record.
 		w.mu.Lock()
 		w.lose = func(_ protocol.NodeID, payload []byte) bool { return payload[0] == 'e' }
@@ -460,6 +461,25 @@ func TestPresence(t *testing.T) {
 		w.mu.Unlock()
 		if pushes := len(n[0].heard(ann, protocol.TypeConvPresence)) - told; pushes > 3 {
 			t.Errorf("%d pushes", pushes)
+		}
+		w.mu.Lock()
+		before = w.sent['p']
+		w.mu.Unlock()
+		told = len(n[0].heard(ann, protocol.TypeConvPresence))
+		for i := range 100 { // one after another, in 10 s
+			open(t, r, n[1], protocol.UserID(fmt.Sprintf("u_a%03d", i)), protocol.ConvTopic)
+			wait(100 * time.Millisecond)
+		}
+		w.mu.Lock()
+		if cost := w.sent['p'] - before; cost > 11 {
+			t.Errorf("%d messages between nodes in 10 s", cost)
+		}
+		w.mu.Unlock()
+		if pushes := len(n[0].heard(ann, protocol.TypeConvPresence)) - told; pushes > 6 {
+			t.Errorf("%d pushes in 10 s", pushes)
+		}
+		for i := range 100 {
+			n[1].Forget(protocol.SessionID(fmt.Sprintf("s_u_a%03d", i)))
 		}
 		for i := range 1000 {
 			n[1].Away(protocol.SessionID(fmt.Sprintf("s_u_%04d", i)), true)
