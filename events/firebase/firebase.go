@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/rondo-chat/rondo/events"
+	"github.com/rondo-chat/rondo/internal/googleauth"
 	"github.com/rondo-chat/rondo/internal/outbound"
 	"github.com/rondo-chat/rondo/protocol"
 )
@@ -46,7 +47,7 @@ type Config struct {
 type Sink struct {
 	cfg    Config
 	base   string // without a slash at its end
-	tokens *tokens
+	tokens *googleauth.Source
 }
 
 var (
@@ -67,9 +68,9 @@ func New(cfg Config) (*Sink, error) {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 10 * time.Second
 	}
-	t, err := newTokens(cfg.Account, cfg.Client)
+	t, err := googleauth.New(cfg.Client, cfg.Account, "https://www.googleapis.com/auth/firebase.database", "https://www.googleapis.com/auth/userinfo.email")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("firebase: %w", err)
 	}
 	return &Sink{cfg: cfg, base: strings.TrimRight(cfg.URL, "/"), tokens: t}, nil
 }
@@ -181,7 +182,7 @@ func (s *Sink) call(ctx context.Context, method, path string, query url.Values, 
 	if out == nil {
 		query = url.Values{"print": {"silent"}}
 	}
-	token, err := s.tokens.get(ctx)
+	token, err := s.tokens.Token(ctx)
 	if err != nil {
 		return err
 	}
@@ -205,7 +206,7 @@ func (s *Sink) call(ctx context.Context, method, path string, query url.Values, 
 		return outbound.Cause(err)
 	}
 	if resp.StatusCode == http.StatusUnauthorized {
-		s.tokens.drop(token)
+		s.tokens.Forget()
 	}
 	if err := judge(resp.StatusCode); err != nil || out == nil {
 		return err

@@ -82,7 +82,7 @@ func vendors() []vendor {
 		{"github.com/pressly/goose", sql},
 		{"github.com/eclipse/paho.golang", []string{"events/mqtt"}},
 		{"github.com/rabbitmq/amqp091-go", []string{"events/amqp"}},
-		{"golang.org/x/oauth2", []string{"internal/googleauth", "events/firebase"}},
+		{"golang.org/x/oauth2", []string{"internal/googleauth"}},
 	}
 }
 
