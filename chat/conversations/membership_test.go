@@ -99,6 +99,7 @@ func TestHandingOver(t *testing.T) {
 	} else if p, err = h.Members(t.Context(), cem, room, p.Next, 2); err != nil || len(p.People) != 1 {
 		t.Errorf("%+v, %v", p, err)
 	}
+	h.send(cem, room, "1", "for members")
 	h.must(set(cem, "u_ben", protocol.ConvLeft)) // no ban any more
 	h.must(second(h.Invite(t.Context(), cem, room, "ben")))
 	e, err := h.Get(t.Context(), ben, room)
@@ -146,6 +147,7 @@ func TestPasscodes(t *testing.T) {
 		return second(h.Join(t.Context(), who, room, passcode))
 	}
 	eve, ben := h.user("eve"), h.user("ben")
+	h.send(ann, room, "1", "before they came")
 	wantCode(t, join(eve, ""), protocol.CodePasscode) // costs nothing
 	for range 3 {
 		wantCode(t, join(eve, "open"), protocol.CodePasscode)

@@ -63,6 +63,10 @@ func TestSmallTalk(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	wantCode(t, second(h.History(t.Context(), eve, room, protocol.ConvHistoryQuery{})), protocol.CodeNotFound)
+	h.advance(-time.Hour)
+	if late := h.send(ann, room, "2", "on a node whose clock is late"); late.At < sent.Message.At {
+		t.Errorf("a message is %d ms older than the one before it", sent.Message.At-late.At)
+	}
 	h.gapless(room)
 }
 
