@@ -335,6 +335,8 @@ export function convWords(err) {
       return 'That is not the passcode.';
     case 'too_large':
       return 'That is too large.';
+    case 'rejected':
+      return 'This service does not want that text: it has a word that is blocked, or too many links.';
     case 'unauthorized':
       return 'Log in for that.';
     case 'offline':
