@@ -23,6 +23,8 @@
 //     number; the server does not execute them twice. When the session itself is
 //     gone a new one is opened (Up with New) and those requests fail with
 //     ErrSessionLost.
+//   - A View keeps a conversation up to date: whatever is pushed twice, late, out of order or not at all, it ends with what the server
+//     has, also after a new socket or session.
 //   - Heartbeats and acks need no help. A silent server is left and resumed.
 //   - A client is one goroutine and, between events, no timer; thousands fit in a
 //     process. All methods may be called from any goroutine.
