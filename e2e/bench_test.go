@@ -1,12 +1,17 @@
 package e2e_test
 
 import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rondo-chat/rondo/client/bench"
 	"github.com/rondo-chat/rondo/e2e/lab"
+	"github.com/rondo-chat/rondo/protocol"
 )
 
 // TestBench: the load generator does what its scenarios say against a real server, and everything
@@ -48,5 +53,36 @@ func TestBench(t *testing.T) {
 	}
 	if _, err := bench.Run(t.Context(), bench.Config{URL: n.WS(), Scenario: "sleep"}); err == nil || !strings.Contains(err.Error(), "no scenario") {
 		t.Errorf("an unknown scenario: %v", err)
+	}
+}
+
+// TestBenchFanout: everybody in a topic has everything that is written in it, whether they are few or many.
+// RONDO_LOAD=1 takes up to 10,000 and shows what it costs.
+func TestBenchFanout(t *testing.T) {
+	runs := []bench.Config{{Users: 10, Rate: 10, Duration: time.Second}, {Users: 50, Rate: 10, Duration: time.Second}}
+	load := os.Getenv("RONDO_LOAD") != ""
+	if load {
+		runs = []bench.Config{{Users: 10, Rate: 10}, {Users: 100, Rate: 10}, {Users: 1000, Rate: 2}, {Users: 10_000, Rate: 0.5}}
+	}
+	s := newService(t, "sqlite:"+filepath.Join(t.TempDir(), "rondo.db"))
+	n := s.node(t)
+	ann := browser(t, n, 1, "ann")
+	ann.join(s)
+	for i, cfg := range runs {
+		room := ann.wants(http.StatusOK, "POST", "/conversations", protocol.ConvCreate{Kind: protocol.ConvTopic, Writers: protocol.WriteEveryone, Name: fmt.Sprint("Trains ", i)}).body["id"]
+		cfg.Scenario, cfg.URL, cfg.Spread, cfg.Connect, cfg.Room = "fanout", n.WS(), true, 300, protocol.RoomID(fmt.Sprint(room))
+		if load {
+			cfg.PID, cfg.Metrics, cfg.Duration = n.PID(), "http://"+n.Metrics+"/metrics", 30*time.Second
+		}
+		r, err := bench.Run(t.Context(), cfg)
+		said := int64(cfg.Rate * cfg.Duration.Seconds())
+		if err != nil || r.Counts["messages"] != said || r.Counts["deliveries"] != said*int64(cfg.Users) || r.Counts["failed"] != 0 {
+			t.Errorf("%+v, %v", r, err)
+		}
+		if load {
+			d := r.Times["delivery"]
+			t.Logf("%d members: %d messages, delivered after p50 %v, p99 %v; %.0f µs CPU and %.1f allocations for each delivery, %.1f ms CPU a message",
+				cfg.Users, said, d.P50, d.P99, r.Server.CPUPerOp, r.Server.Allocs, r.Server.CPUPerOp*float64(cfg.Users)/1000)
+		}
 	}
 }

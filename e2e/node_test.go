@@ -109,7 +109,9 @@ func TestHealth(t *testing.T) {
 // after some use they count.
 func TestMetrics(t *testing.T) {
 	redis := testenv.Redis(t)
-	n := lab.Start(t, lab.Options{Redis: redis.URL, Args: []string{"--database", "sqlite:" + filepath.Join(t.TempDir(), "rondo.db")}})
+	dir := t.TempDir()
+	n := lab.Start(t, lab.Options{Redis: redis.URL, Args: []string{"--database", "sqlite:" + filepath.Join(dir, "rondo.db"),
+		"--files-dir", filepath.Join(dir, "files"), "--translate", "libre", "--translate-url", "https://translate.example.org"}})
 	ann := n.Dial(t, 1, client.Options{Name: "Ann"})
 	bo := n.Dial(t, 2, client.Options{Name: "Bo"})
 	fa, _ := meet(t, ann, bo)

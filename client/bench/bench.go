@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -66,6 +67,7 @@ type Report struct {
 	Users    int                  `json:"users"`
 	Seconds  float64              `json:"seconds"`
 	Counts   map[string]int64     `json:"counts"`
+	Failures map[string]int64     `json:"failures,omitempty"` // why those of the count "failed" did
 	Times    map[string]Quantiles `json:"times"`
 	Server   *Cost                `json:"server,omitempty"`
 }
@@ -101,7 +103,7 @@ func scenarios() map[string]scenario {
 		"ask":    {"two users at a time ask for a partner, leave, and ask again", "pairs", (*bench).ask},
 		"burst":  {"all users ask at once", "pairs", (*bench).burst},
 		"relay":  {"pairs send each other signals", "signals", (*bench).relay},
-		"fanout": {"all users are in one conversation (--room), one writes", "deliveries", (*bench).fanout},
+		"fanout": {"all users have one topic open (--room) and write in turn", "deliveries", (*bench).fanout},
 		"calls":  {"pairs make real calls with media", "calls", (*bench).calls},
 	}
 }
@@ -110,10 +112,32 @@ func scenarios() map[string]scenario {
 type bench struct {
 	cfg   Config
 	users []*user
+	full  Vitals // of the server, when all users were connected
+	begun Vitals // when what is measured began
 
 	times  map[string]*Times // static after newBench
 	counts map[string]*atomic.Int64
+
+	mu       sync.Mutex
+	failures map[string]int64
 }
+
+// fail counts something that did not come about.
+func (b *bench) fail(err error) {
+	b.counts["failed"].Add(1)
+	why := string(protocol.CodeOf(err))
+	if _, ok := errors.AsType[*protocol.Error](err); !ok {
+		why = err.Error()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, known := b.failures[why]; known || len(b.failures) < maxReasons {
+		b.failures[why]++
+	}
+}
+
+// maxReasons is how many different reasons a report tells.
+const maxReasons = 20
 
 // names of counts and times: what is not here nobody counts.
 var (
@@ -122,7 +146,7 @@ var (
 )
 
 func newBench(cfg Config) *bench {
-	b := &bench{cfg: cfg, times: map[string]*Times{}, counts: map[string]*atomic.Int64{}}
+	b := &bench{cfg: cfg, times: map[string]*Times{}, counts: map[string]*atomic.Int64{}, failures: map[string]int64{}}
 	for _, n := range countNames {
 		b.counts[n] = &atomic.Int64{}
 	}
@@ -159,13 +183,21 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	if err := b.settle(ctx); err != nil {
 		return Report{}, err
 	}
-	full, err := look(ctx, cfg.PID, cfg.Metrics)
-	if err != nil {
+	if b.full, err = look(ctx, cfg.PID, cfg.Metrics); err != nil {
 		return Report{}, err
 	}
+	b.begun = b.full
 	runErr := s.run(b, ctx)
 	end, err := look(context.WithoutCancel(ctx), cfg.PID, cfg.Metrics)
-	return b.report(s, empty, full, end), errors.Join(runErr, err)
+	return b.report(s, empty, end), errors.Join(runErr, err)
+}
+
+// begin is called by scenarios that prepare something first, when that is done.
+func (b *bench) begin(ctx context.Context) (err error) {
+	if err = b.settle(ctx); err == nil {
+		b.begun, err = look(ctx, b.cfg.PID, b.cfg.Metrics)
+	}
+	return err
 }
 
 // settle waits until a server that is watched is done with the arrivals.
@@ -187,9 +219,12 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func (b *bench) report(s scenario, empty, full, end Vitals) Report {
-	took := end.At.Sub(full.At)
+func (b *bench) report(s scenario, empty, end Vitals) Report {
+	took := end.At.Sub(b.begun.At)
 	r := Report{Scenario: b.cfg.Scenario, Users: len(b.users), Seconds: took.Seconds(), Counts: map[string]int64{}, Times: map[string]Quantiles{}}
+	b.mu.Lock()
+	r.Failures = maps.Clone(b.failures)
+	b.mu.Unlock()
 	for name, n := range b.counts {
 		if n.Load() > 0 {
 			r.Counts[name] = n.Load()
@@ -203,10 +238,10 @@ func (b *bench) report(s scenario, empty, full, end Vitals) Report {
 	if b.cfg.PID == 0 {
 		return r
 	}
-	r.Server = &Cost{CPU: (end.CPU - full.CPU).Seconds() / took.Seconds(), RSS: end.RSS, PerUser: (full.RSS - empty.RSS) / int64(max(1, len(b.users))), Operation: s.operation}
+	r.Server = &Cost{CPU: (end.CPU - b.begun.CPU).Seconds() / took.Seconds(), RSS: end.RSS, PerUser: (b.full.RSS - empty.RSS) / int64(max(1, len(b.users))), Operation: s.operation}
 	if n := r.Counts[s.operation]; n > 0 {
-		r.Server.CPUPerOp = float64((end.CPU - full.CPU).Microseconds()) / float64(n)
-		r.Server.Allocs = (end.Mallocs - full.Mallocs) / float64(n)
+		r.Server.CPUPerOp = float64((end.CPU - b.begun.CPU).Microseconds()) / float64(n)
+		r.Server.Allocs = (end.Mallocs - b.begun.Mallocs) / float64(n)
 	}
 	return r
 }

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/rondo-chat/rondo/client"
 	"github.com/rondo-chat/rondo/client/rtc"
-	"github.com/rondo-chat/rondo/protocol"
 )
 
 // caller is one side of a call, from the match to the first media and on.
@@ -57,15 +55,11 @@ func (c *caller) hold(ctx context.Context, peer *rtc.Peer) {
 
 // written returns when the message of an event was due to be written, if it is one of this bench.
 func written(e client.Event) (time.Time, bool) {
-	u, ok := e.(client.Unknown)
-	if !ok || u.Type != protocol.TypeConvEvent {
+	c, ok := e.(client.ConvEvent)
+	if !ok || c.Message == nil {
 		return time.Time{}, false
 	}
-	var event protocol.ConvEvent
-	if json.Unmarshal(u.D, &event) != nil || event.Message == nil {
-		return time.Time{}, false
-	}
-	stamp, _, ok := strings.Cut(event.Message.Text, " ")
+	stamp, _, ok := strings.Cut(c.Message.Text, " ")
 	nanos, err := strconv.ParseInt(stamp, 10, 64)
 	return time.Unix(0, nanos), ok && err == nil
 }

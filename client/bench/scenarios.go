@@ -74,12 +74,12 @@ func (b *bench) ask(ctx context.Context) error {
 			}
 			found, err := b.match(ctx, due, two)
 			if err != nil {
-				b.counts["failed"].Add(1)
+				b.fail(err)
 				return // not used again: who knows what they wait for
 			}
 			for i, u := range two {
 				if err := u.Leave(ctx, found[i].Room); err != nil {
-					b.counts["failed"].Add(1)
+					b.fail(err)
 				}
 			}
 			_ = pause(ctx, time.Second) // searches are limited: one a second, five at once
@@ -99,7 +99,7 @@ func (b *bench) burst(ctx context.Context) error {
 	for i := 0; i+1 < len(b.users); i += 2 {
 		all.Go(func() {
 			if _, err := b.match(ctx, began, [2]*user{b.users[i], b.users[i+1]}); err != nil {
-				b.counts["failed"].Add(1)
+				b.fail(err)
 			}
 		})
 	}
@@ -149,7 +149,7 @@ func age(raw json.RawMessage) (time.Duration, bool) {
 // relay lets each in turn send its partner a signal.
 func (b *bench) relay(ctx context.Context) error {
 	rooms, err := b.pairs(ctx)
-	if err != nil {
+	if err = errors.Join(err, b.begin(ctx)); err != nil {
 		return err
 	}
 	for _, u := range b.users {
@@ -165,7 +165,7 @@ func (b *bench) relay(ctx context.Context) error {
 		u := b.users[i%len(b.users)]
 		b.counts["signals"].Add(1)
 		if err := u.Send(rooms[i%len(b.users)], "", protocol.SignalOffer, stamped(due, b.cfg.Bytes)); err != nil {
-			b.counts["failed"].Add(1)
+			b.fail(err)
 		}
 	})
 	if err == nil {
@@ -174,22 +174,13 @@ func (b *bench) relay(ctx context.Context) error {
 	return err
 }
 
-// fanout lets the first user write into a conversation that all others have opened.
+// fanout lets one user after another write into a conversation that all have opened.
 func (b *bench) fanout(ctx context.Context) error {
 	if b.cfg.Room == "" {
 		return errors.New("bench: fanout needs the id of a topic that guests may write in (--room)")
 	}
-	for _, u := range b.users {
-		u.hear(func(e client.Event) {
-			at, ok := written(e)
-			if ok {
-				b.times["delivery"].Add(time.Since(at))
-				b.counts["deliveries"].Add(1)
-			}
-		})
-		if _, err := u.Request(ctx, protocol.TypeConvOpen, b.cfg.Room, protocol.ConvOpen{Limit: 1}); err != nil {
-			return fmt.Errorf("open %s: %w", b.cfg.Room, err)
-		}
+	if err := errors.Join(b.open(ctx), b.begin(ctx)); err != nil {
+		return err
 	}
 	var all sync.WaitGroup
 	run := strconv.FormatInt(time.Now().UnixNano(), 36)
@@ -198,9 +189,9 @@ func (b *bench) fanout(ctx context.Context) error {
 			stamp := strconv.FormatInt(due.UnixNano(), 10) + " "
 			text := stamp + strings.Repeat("x", max(0, b.cfg.Bytes-len(stamp)))
 			u := b.users[i%len(b.users)]
-			_, err := u.Request(ctx, protocol.TypeConvSend, b.cfg.Room, protocol.ConvSend{CID: fmt.Sprintf("%s-%d", run, i), Text: text})
+			_, err := u.Conversation(b.cfg.Room).Send(ctx, protocol.ConvSend{CID: fmt.Sprintf("%s-%d", run, i), Text: text})
 			if err != nil {
-				b.counts["failed"].Add(1)
+				b.fail(err)
 				return
 			}
 			b.counts["messages"].Add(1)
@@ -210,6 +201,31 @@ func (b *bench) fanout(ctx context.Context) error {
 	all.Wait()
 	if err == nil {
 		err = pause(ctx, time.Second)
+	}
+	return err
+}
+
+// open lets all users open the conversation and hear what is written in it.
+func (b *bench) open(ctx context.Context) error {
+	var all sync.WaitGroup
+	var failed atomic.Pointer[error]
+	err := pace(ctx, b.cfg.Connect, len(b.users), func(i int, _ time.Time) {
+		u := b.users[i]
+		u.hear(func(e client.Event) {
+			if at, ok := written(e); ok {
+				b.times["delivery"].Add(time.Since(at))
+				b.counts["deliveries"].Add(1)
+			}
+		})
+		all.Go(func() {
+			if _, err := u.Conversation(b.cfg.Room).Open(ctx, protocol.ConvOpen{Limit: 1}); err != nil {
+				failed.Store(&err)
+			}
+		})
+	})
+	all.Wait()
+	if e := failed.Load(); e != nil {
+		err = errors.Join(err, fmt.Errorf("open %s: %w", b.cfg.Room, *e))
 	}
 	return err
 }
@@ -228,7 +244,7 @@ func (b *bench) calls(ctx context.Context) error {
 	err = pace(ctx, b.cfg.Rate, len(b.users)/2, func(i int, due time.Time) {
 		all.Go(func() {
 			if err := b.call(over, engine, due, [2]*user{b.users[2*i], b.users[2*i+1]}); err != nil {
-				b.counts["failed"].Add(1)
+				b.fail(err)
 			}
 		})
 	})

@@ -96,6 +96,9 @@ func table(w io.Writer, r bench.Report) {
 	for _, name := range slices.Sorted(maps.Keys(r.Counts)) {
 		fmt.Fprintf(w, "%8d %s\n", r.Counts[name], name)
 	}
+	for _, why := range slices.Sorted(maps.Keys(r.Failures)) {
+		fmt.Fprintf(w, "%8d failed: %s\n", r.Failures[why], why)
+	}
 	if s := r.Server; s != nil {
 		fmt.Fprintf(w, "\nserver: %.1f %% of a core, %.1f MiB, %.1f KiB a user\n", 100*s.CPU, float64(s.RSS)/(1<<20), float64(s.PerUser)/(1<<10))
 		if s.CPUPerOp > 0 {
