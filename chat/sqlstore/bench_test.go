@@ -37,10 +37,9 @@ func BenchmarkHistory(b *testing.B) {
 	}
 }
 
-const (
-	longRoom protocol.RoomID = "c_long"
-	pageSize                 = 50
-)
+const longRoom protocol.RoomID = "c_long"
+
+const pageSize = 50
 
 // long is one long conversation.
 type long struct {

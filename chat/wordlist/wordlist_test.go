@@ -32,7 +32,7 @@ func parse(t testing.TB, lines ...string) *List {
 func TestHiddenWords(t *testing.T) {
 	l := parse(t, "# comment", "", "badword", "ass  # with a comment", "slur*", "*phobe", "*nasty*", "go away", "1488", "дурак", "坏话", "naïve")
 	for _, s := range []string{
-		"badword", "a BADWORD!", "Bad​word", "b\u00adadword", "bádwörd", "b̶a̶d̶w̶o̶r̶d̶", "ｂａｄｗｏｒｄ", "𝐛𝐚𝐝𝐰𝐨𝐫𝐝", "ⓑⓐⓓⓦⓞⓡⓓ",
+		"badword", "a BADWORD!", "Bad\u200bword", "b\u00adadword", "bádwörd", "b̶a̶d̶w̶o̶r̶d̶", "ｂａｄｗｏｒｄ", "𝐛𝐚𝐝𝐰𝐨𝐫𝐝", "ⓑⓐⓓⓦⓞⓡⓓ",
 		"🅱🅰🅳🆆🅾🆁🅳", "🇧🇦🇩🇼🇴🇷🇩", "bаdwоrd", "βadword", "b4dw0rd", "b@dword", "baaaaadworrrrd", "BaDwOrD", "badword1", "1badword", "badword!you", "\"badword\"",
 		"b.a.d.w.o.r.d", "b a d w o r d", "you b.4.d.w.0.r.d", "b.4.d.w.0.r.d you", "say b-a-d-w-o-r-d!", "b  a\nd\tw_o_r_d now", "b4d\u200dw0rd\u2060", "ᴮᴬᴰᵂᴼᴿᴰ", "ʙᴀᴅᴡᴏʀᴅ",
 		"ass", "a$$", "@ss", "4$s", "asssss", "a s s", "as\u0301s",

@@ -128,15 +128,6 @@ func (p *page) tool(seq int, tools ...string) {
 	}
 }
 
-// goes opens a conversation from the list.
-func (p *page) goes(room protocol.RoomID) {
-	p.t.Helper()
-	row := fmt.Sprintf(`[data-testid="conv"][data-id=%q]`, room)
-	p.until(step, fmt.Sprintf(`document.querySelector('%s')`, row), "it is in the list")
-	p.do(chromedp.Click(chromedp.CSS(row), chromedp.NodeVisible))
-	p.until(step, fmt.Sprintf(`rondo.conversations.view(%q).state === "open"`, room), "it is open")
-}
-
 // place is which conversation the address names.
 func (p *page) place() protocol.RoomID {
 	p.t.Helper()
