@@ -49,13 +49,7 @@ const password = "correct horse battery"
 
 // engines are where a test runs that all engines must pass.
 func onEngines(t *testing.T, f func(t *testing.T, h *house)) {
-	for name, url := range map[string]func(testing.TB) string{
-		"sqlite":   func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "a.db") },
-		"postgres": testenv.Postgres,
-		"mariadb":  testenv.MariaDB,
-	} {
-		t.Run(name, func(t *testing.T) { f(t, newHouse(t, url(t), nil)) })
-	}
+	testenv.Databases(t, func(t *testing.T, url func(testing.TB) string) { f(t, newHouse(t, url(t), nil)) })
 }
 
 func open(t testing.TB) *house {
@@ -101,7 +95,7 @@ func newHouse(t testing.TB, url string, change func(*accounts.Config)) *house {
 		OnDeleted: func(_ context.Context, id protocol.UserID) { h.deleted.Store(id, true) },
 		OnProfile: func(_ context.Context, u accounts.User, _ bool) { h.told.Store(&u) },
 	}
-	cfg.Limiter = &limiter{now: h.now, sets: map[ratelimit.Rate]*ratelimit.Keyed{}}
+	cfg.Limiter = ratelimit.NewMemoryAt(10_000, h.now)
 	if change != nil {
 		change(&cfg)
 	}
@@ -225,22 +219,4 @@ func wantCode(t testing.TB, err error, want protocol.Code) {
 func (h *house) isRevoked(session string) bool {
 	_, ok := h.revoked.Load(session)
 	return ok
-}
-
-// limiter is ratelimit.Memory on the house's clock.
-type limiter struct {
-	now func() time.Time
-
-	mu   sync.Mutex
-	sets map[ratelimit.Rate]*ratelimit.Keyed
-}
-
-func (l *limiter) Take(_ context.Context, key string, n float64, rate ratelimit.Rate) (bool, time.Duration, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.sets[rate] == nil {
-		l.sets[rate] = ratelimit.NewKeyed(rate, 10_000)
-	}
-	ok, retry := l.sets[rate].Take(key, l.now(), n)
-	return ok, retry, nil
 }

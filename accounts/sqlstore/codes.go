@@ -4,12 +4,13 @@ import (
 	"time"
 
 	"github.com/rondo-chat/rondo/accounts"
+	"github.com/rondo-chat/rondo/internal/database"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
 const registrationColumns = "id, email, email_key, username, password_hash, name, language, guest, device_id, created_at, expires_at"
 
-func scanRegistration(row scanner) (accounts.RegistrationRow, error) {
+func scanRegistration(row database.Scanner) (accounts.RegistrationRow, error) {
 	var g accounts.RegistrationRow
 	var guest string
 	var created, expires int64
@@ -52,7 +53,7 @@ func (t *txn) DeleteRegistration(id string) error {
 func (r *reader) Code(purpose accounts.Purpose, subject string) (accounts.CodeRow, error) {
 	return one(r.q.QueryRow("SELECT hash, tries, created_at, expires_at FROM one_time_codes WHERE purpose = ? AND subject = ?"+r.lock,
 		string(purpose), subject),
-		func(row scanner) (accounts.CodeRow, error) {
+		func(row database.Scanner) (accounts.CodeRow, error) {
 			c := accounts.CodeRow{Purpose: purpose, Subject: subject}
 			var created, expires int64
 			err := row.Scan(&c.Hash, &c.Tries, &created, &expires)
@@ -76,7 +77,7 @@ func (t *txn) DeleteCode(purpose accounts.Purpose, subject string) error {
 // TOTP implements accounts.Reader.
 func (r *reader) TOTP(user string) (accounts.TOTPRow, error) {
 	return one(r.q.QueryRow("SELECT secret, is_confirmed, last_step, created_at FROM totp WHERE user_id = ?"+r.lock, user),
-		func(row scanner) (accounts.TOTPRow, error) {
+		func(row database.Scanner) (accounts.TOTPRow, error) {
 			f := accounts.TOTPRow{User: user}
 			var created int64
 			err := row.Scan(&f.Secret, &f.Confirmed, &f.LastStep, &created)
@@ -102,7 +103,7 @@ func (t *txn) DeleteTOTP(user string) error {
 // RecoveryCodes implements accounts.Reader.
 func (r *reader) RecoveryCodes(user string) ([]string, error) {
 	rows, err := r.q.Query("SELECT hash FROM recovery_codes WHERE user_id = ? ORDER BY hash", user)
-	return all(rows, err, func(row scanner) (hash string, err error) {
+	return database.All(rows, err, func(row database.Scanner) (hash string, err error) {
 		err = row.Scan(&hash)
 		return hash, err
 	})
@@ -132,7 +133,7 @@ const auditColumns = "id, user_id, actor_id, event, detail, device_id, addr, hap
 // Audit implements accounts.Reader.
 func (r *reader) Audit(user string) ([]accounts.AuditRow, error) {
 	rows, err := r.q.Query("SELECT "+auditColumns+" FROM audit_log WHERE user_id = ? ORDER BY happened_at, id", user)
-	return all(rows, err, func(row scanner) (accounts.AuditRow, error) {
+	return database.All(rows, err, func(row database.Scanner) (accounts.AuditRow, error) {
 		var l accounts.AuditRow
 		var event string
 		var at int64

@@ -105,33 +105,13 @@ func taken(err error) error {
 	return err
 }
 
-// scanner is a row: *database.Row and *database.Rows.
-type scanner interface{ Scan(dest ...any) error }
-
 // one reads one row.
-func one[T any](row *database.Row, scan func(scanner) (T, error)) (T, error) {
+func one[T any](row *database.Row, scan func(database.Scanner) (T, error)) (T, error) {
 	v, err := scan(row)
 	if errors.Is(err, database.ErrNotFound) {
 		return v, accounts.ErrNotFound
 	}
 	return v, err
-}
-
-// all reads all rows, and closes them.
-func all[T any](rows *database.Rows, err error, scan func(scanner) (T, error)) ([]T, error) {
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []T
-	for rows.Next() {
-		v, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, v)
-	}
-	return list, rows.Err()
 }
 
 func micros(t time.Time) int64 {

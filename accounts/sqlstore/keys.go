@@ -18,7 +18,7 @@ func (s *Store) Keys(ctx context.Context) ([]auth.StoredKey, error) {
 	var keys []auth.StoredKey
 	err := s.db.Read(ctx, "keys", func(q database.Queryer) error {
 		rows, err := q.Query("SELECT generation, kid, alg, created_at, begins_at, sealed, retired_at FROM signing_keys ORDER BY generation")
-		keys, err = all(rows, err, func(row scanner) (auth.StoredKey, error) {
+		keys, err = database.All(rows, err, func(row database.Scanner) (auth.StoredKey, error) {
 			var k auth.StoredKey
 			var created, begins, retired int64
 			err := row.Scan(&k.Generation, &k.Kid, &k.Alg, &created, &begins, &k.Sealed, &retired)

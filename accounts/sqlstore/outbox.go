@@ -38,7 +38,7 @@ func (s *Store) Lease(ctx context.Context, lease string, now, until time.Time, n
 	err := s.db.Write(ctx, "mail_lease", func(tx *database.Tx) error {
 		rows, err := tx.Query("SELECT id, cause, template, body, created_at, due_at, expires_at, attempts FROM mail_outbox"+
 			" WHERE died_at = 0 AND due_at <= ? ORDER BY due_at, id LIMIT ?"+tx.Engine().ForUpdate(), micros(now), n)
-		if leased, err = all(rows, err, scanMail); err != nil {
+		if leased, err = database.All(rows, err, scanMail); err != nil {
 			return err
 		}
 		for i := range leased {
@@ -55,7 +55,7 @@ func (s *Store) Lease(ctx context.Context, lease string, now, until time.Time, n
 	return leased, nil
 }
 
-func scanMail(row scanner) (mail.Row, error) {
+func scanMail(row database.Scanner) (mail.Row, error) {
 	var r mail.Row
 	var template string
 	var created, due, expires int64

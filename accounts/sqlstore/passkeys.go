@@ -9,7 +9,7 @@ import (
 
 const passkeyColumns = "id, user_id, credential_id, public_key, sign_count, transports, aaguid, is_backup_eligible, is_backed_up, name, created_at, last_used_at"
 
-func scanPasskey(row scanner) (accounts.PasskeyRow, error) {
+func scanPasskey(row database.Scanner) (accounts.PasskeyRow, error) {
 	var k accounts.PasskeyRow
 	var transports string
 	var created, used int64
@@ -41,7 +41,7 @@ func (r *reader) PasskeyByCredential(credential []byte) (accounts.PasskeyRow, er
 // Passkeys implements accounts.Reader.
 func (r *reader) Passkeys(user string) ([]accounts.PasskeyRow, error) {
 	rows, err := r.q.Query("SELECT "+passkeyColumns+" FROM passkeys WHERE user_id = ? ORDER BY created_at, id"+r.lock, user)
-	return all(rows, err, scanPasskey)
+	return database.All(rows, err, scanPasskey)
 }
 
 // InsertPasskey implements accounts.Tx.

@@ -276,7 +276,7 @@ func describe(q database.Queryer, name string) ([]column, error) {
 			" FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ?"
 	}
 	rows, err := q.Query(query, name)
-	return all(rows, err, func(row scanner) (column, error) {
+	return database.All(rows, err, func(row database.Scanner) (column, error) {
 		var c column
 		var null string
 		err := row.Scan(&c.Name, &c.Kind, &null)

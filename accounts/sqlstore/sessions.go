@@ -20,7 +20,7 @@ type deviceInfo struct {
 
 const selectDevice = "SELECT id, user_id, device_id, device_info, created_at, last_seen_at, is_active FROM user_devices"
 
-func scanDevice(row scanner) (accounts.DeviceRow, error) {
+func scanDevice(row database.Scanner) (accounts.DeviceRow, error) {
 	var d accounts.DeviceRow
 	var text string
 	var created, seen int64
@@ -47,7 +47,7 @@ func (r *reader) DeviceBySecret(user, secret string) (accounts.DeviceRow, error)
 // Devices implements accounts.Reader.
 func (r *reader) Devices(user string) ([]accounts.DeviceRow, error) {
 	rows, err := r.q.Query(selectDevice+" WHERE user_id = ? ORDER BY created_at, id", user)
-	return all(rows, err, scanDevice)
+	return database.All(rows, err, scanDevice)
 }
 
 // PutDevice implements accounts.Tx.
@@ -68,7 +68,7 @@ func (t *txn) DeleteDevice(id string) error {
 
 const selectSession = "SELECT id, user_id, device_id, family, created_at, last_used_at, expires_at FROM sessions"
 
-func scanSession(row scanner) (accounts.SessionRow, error) {
+func scanSession(row database.Scanner) (accounts.SessionRow, error) {
 	var s accounts.SessionRow
 	var created, used, expires int64
 	err := row.Scan(&s.ID, &s.User, &s.Device, &s.Family, &created, &used, &expires)
@@ -89,7 +89,7 @@ func (r *reader) SessionByFamily(family string) (accounts.SessionRow, error) {
 // Sessions implements accounts.Reader.
 func (r *reader) Sessions(user string) ([]accounts.SessionRow, error) {
 	rows, err := r.q.Query(selectSession+" WHERE user_id = ? ORDER BY created_at, id"+r.lock, user)
-	return all(rows, err, scanSession)
+	return database.All(rows, err, scanSession)
 }
 
 // PutSession implements accounts.Tx.
@@ -125,7 +125,7 @@ func (s *Store) Revocations(ctx context.Context, after int64, limit int) ([]auth
 	var list []auth.Revocation
 	err := s.db.Read(ctx, "revocations", func(q database.Queryer) error {
 		rows, err := q.Query("SELECT sequence, session_id, until_at FROM revocations WHERE sequence > ? ORDER BY sequence LIMIT ?", after, limit)
-		list, err = all(rows, err, func(row scanner) (auth.Revocation, error) {
+		list, err = database.All(rows, err, func(row database.Scanner) (auth.Revocation, error) {
 			var r auth.Revocation
 			var until int64
 			err := row.Scan(&r.Sequence, &r.Session, &until)
@@ -140,7 +140,7 @@ func (s *Store) Revocations(ctx context.Context, after int64, limit int) ([]auth
 // Token implements accounts.Reader.
 func (r *reader) Token(hash string) (accounts.TokenRow, error) {
 	return one(r.q.QueryRow("SELECT hash, session_id, created_at, superseded_at FROM refresh_tokens WHERE hash = ?"+r.lock, hash),
-		func(row scanner) (accounts.TokenRow, error) {
+		func(row database.Scanner) (accounts.TokenRow, error) {
 			var k accounts.TokenRow
 			var created, superseded int64
 			err := row.Scan(&k.Hash, &k.Session, &created, &superseded)

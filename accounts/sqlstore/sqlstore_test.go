@@ -3,7 +3,6 @@ package sqlstore_test
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"reflect"
 	"sync"
 	"testing"
@@ -23,15 +22,9 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func onEngines(t *testing.T, f func(t *testing.T, open func(testing.TB) *sqlstore.Store)) {
-	for name, url := range map[string]func(testing.TB) string{
-		"sqlite":   func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "a.db") },
-		"postgres": testenv.Postgres,
-		"mariadb":  testenv.MariaDB,
-	} {
-		t.Run(name, func(t *testing.T) {
-			f(t, func(t testing.TB) *sqlstore.Store { return openURL(t, url(t)) })
-		})
-	}
+	testenv.Databases(t, func(t *testing.T, url func(testing.TB) string) {
+		f(t, func(t testing.TB) *sqlstore.Store { return openURL(t, url(t)) })
+	})
 }
 
 func openURL(t testing.TB, url string) *sqlstore.Store {

@@ -19,7 +19,7 @@ const selectUser = "SELECT " + userColumns +
 	", (SELECT COUNT(*) FROM totp WHERE totp.user_id = users.id AND totp.is_confirmed = TRUE)" +
 	", (SELECT COUNT(*) FROM recovery_codes WHERE recovery_codes.user_id = users.id) FROM users"
 
-func scanUser(row scanner) (accounts.UserRow, error) {
+func scanUser(row database.Scanner) (accounts.UserRow, error) {
 	var u accounts.UserRow
 	var languages, interests, roles string
 	var created, login, totp int64
@@ -102,7 +102,7 @@ func (r *reader) Users(p accounts.Page) ([]accounts.UserRow, error) {
 		args = append(args, part, part, part)
 	}
 	rows, err := r.q.Query(selectUser+where+" ORDER BY created_at, id LIMIT ?", append(args, p.Limit)...)
-	return all(rows, err, scanUser)
+	return database.All(rows, err, scanUser)
 }
 
 // escapeLike makes text stand for itself in a pattern of LIKE … ESCAPE '!'.
@@ -162,7 +162,7 @@ func (t *txn) DeleteUser(id string) error {
 // Departures implements accounts.Reader.
 func (r *reader) Departures(limit int) ([]protocol.UserID, error) {
 	rows, err := r.q.Query("SELECT identity FROM departures ORDER BY left_at, identity LIMIT ?", limit)
-	return all(rows, err, func(row scanner) (id protocol.UserID, err error) {
+	return database.All(rows, err, func(row database.Scanner) (id protocol.UserID, err error) {
 		err = row.Scan(&id)
 		return id, err
 	})

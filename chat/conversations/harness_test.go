@@ -67,7 +67,7 @@ func open(t testing.TB, change func(*conversations.Config)) *house {
 		t.Fatal(err)
 	}
 	h.cfg = conversations.Config{Store: h.store, People: h, Publisher: h, Moderator: h, Files: blobs{h}, Cache: cache, Node: "n1",
-		Key: []byte(strings.Repeat("k", 32)), Limits: unlimited(), Now: h.now, Limiter: &limiter{now: h.now, sets: map[ratelimit.Rate]*ratelimit.Keyed{}}}
+		Key: []byte(strings.Repeat("k", 32)), Limits: unlimited(), Now: h.now, Limiter: ratelimit.NewMemoryAt(10_000, h.now)}
 	if change != nil {
 		change(&h.cfg)
 	}
@@ -249,22 +249,4 @@ func (h *house) gapless(room protocol.RoomID) {
 			h.t.Fatalf("event %d has the number %d", i+1, e.Seq)
 		}
 	}
-}
-
-// limiter is ratelimit.Memory on the house's clock.
-type limiter struct {
-	now func() time.Time
-
-	mu   sync.Mutex
-	sets map[ratelimit.Rate]*ratelimit.Keyed
-}
-
-func (l *limiter) Take(_ context.Context, key string, n float64, rate ratelimit.Rate) (bool, time.Duration, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.sets[rate] == nil {
-		l.sets[rate] = ratelimit.NewKeyed(rate, 10_000)
-	}
-	ok, retry := l.sets[rate].Take(key, l.now(), n)
-	return ok, retry, nil
 }

@@ -13,7 +13,7 @@ import (
 const rowColumns = "id, kind, name, about, language, tags, writers, slow_s, keep_s, guests, members, seq, rev, oldest, " +
 	"created_at, active_at, is_deleted, pair, passcode_hash, purged"
 
-func scanRow(row scanner) (conversations.Row, error) {
+func scanRow(row database.Scanner) (conversations.Row, error) {
 	var c conversations.Row
 	var tags string
 	var pair *string
@@ -62,7 +62,7 @@ func (r *reader) Heads(ids []protocol.RoomID) (map[protocol.RoomID]uint64, error
 	heads := map[protocol.RoomID]uint64{}
 	for part := range slices.Chunk(ids, chunk) {
 		q := query{"SELECT id, seq FROM chat_conversations WHERE id IN (" + database.Marks(len(part)) + ")", values(part)}
-		found, err := run(r, q, func(row scanner) (h head, err error) {
+		found, err := run(r, q, func(row database.Scanner) (h head, err error) {
 			err = row.Scan(&h.id, &h.seq)
 			return h, err
 		})

@@ -94,33 +94,13 @@ func (t *txn) must(query string, args ...any) error {
 	return err
 }
 
-// scanner is a row: *database.Row and *database.Rows.
-type scanner interface{ Scan(dest ...any) error }
-
 // one reads one row.
-func one[T any](row *database.Row, scan func(scanner) (T, error)) (T, error) {
+func one[T any](row *database.Row, scan func(database.Scanner) (T, error)) (T, error) {
 	v, err := scan(row)
 	if errors.Is(err, database.ErrNotFound) {
 		return v, conversations.ErrNotFound
 	}
 	return v, err
-}
-
-// all reads all rows, and closes them.
-func all[T any](rows *database.Rows, err error, scan func(scanner) (T, error)) ([]T, error) {
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []T
-	for rows.Next() {
-		v, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, v)
-	}
-	return list, rows.Err()
 }
 
 // query builds a statement with its parameters.
@@ -136,9 +116,9 @@ func (q *query) add(part string, args ...any) {
 }
 
 // run reads all rows of the query.
-func run[T any](r *reader, q query, scan func(scanner) (T, error)) ([]T, error) {
+func run[T any](r *reader, q query, scan func(database.Scanner) (T, error)) ([]T, error) {
 	rows, err := r.q.Query(q.text, q.args...)
-	return all(rows, err, scan)
+	return database.All(rows, err, scan)
 }
 
 // equal adds that a column has the value. MariaDB takes an equality for a reason to walk through an index from its

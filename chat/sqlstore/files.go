@@ -2,13 +2,14 @@ package sqlstore
 
 import (
 	"github.com/rondo-chat/rondo/chat/conversations"
+	"github.com/rondo-chat/rondo/internal/database"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
 // fileColumns: is_free, which follows, says that no message has the file (any more).
 const fileColumns = "id, owner, room_id, seq, name, type, size, width, height, stored, uploaded_at"
 
-func scanFile(row scanner) (conversations.File, error) {
+func scanFile(row database.Scanner) (conversations.File, error) {
 	var f conversations.File
 	err := row.Scan(&f.ID, &f.Owner, &f.Room, &f.Seq, &f.Name, &f.Type, &f.Size, &f.Width, &f.Height, &f.Stored, &f.At)
 	return f, err

@@ -10,7 +10,7 @@ const memberColumns = "room_id, user_id, name, is_guest, role, joined_at, rev, d
 
 const selectMember = "SELECT " + memberColumns + " FROM chat_members"
 
-func scanMember(row scanner) (conversations.Member, error) {
+func scanMember(row database.Scanner) (conversations.Member, error) {
 	var m conversations.Member
 	err := row.Scan(&m.Room, &m.ID, &m.Name, &m.Guest, &m.Role, &m.Joined, &m.Rev, &m.Delivered, &m.Read, &m.Wrote)
 	return m, err

@@ -17,7 +17,7 @@ const messageColumns = "room_id, seq, rev, author, name, cid, content, reply_to,
 const selectMessage = "SELECT m.room_id, m.seq, m.rev, m.author, m.name, m.cid, m.content, m.reply_to, m.thread, m.replies, m.mentions, m.files, " +
 	"m.reactions, m.is_pinned, m.inserted_at, m.updated_at, m.deleted_at FROM "
 
-func scanMessage(row scanner) (conversations.Message, error) {
+func scanMessage(row database.Scanner) (conversations.Message, error) {
 	var m conversations.Message
 	var author *string
 	var mentions, files, reactions string
@@ -136,7 +136,7 @@ func unreadQuery(room protocol.RoomID, user protocol.UserID, seq uint64, limit i
 
 // Pins implements conversations.Reader.
 func (r *reader) Pins(room protocol.RoomID) ([]uint64, error) {
-	return run(r, pinsQuery(room), func(row scanner) (seq uint64, err error) {
+	return run(r, pinsQuery(room), func(row database.Scanner) (seq uint64, err error) {
 		err = row.Scan(&seq)
 		return seq, err
 	})
@@ -159,7 +159,7 @@ func changedQuery(room protocol.RoomID, since uint64, limit int) query {
 // Revisions implements conversations.Reader.
 func (r *reader) Revisions(room protocol.RoomID, seq uint64) ([]protocol.ConvRevision, error) {
 	q := query{"SELECT content, written_at FROM chat_revisions WHERE room_id = ? AND seq = ? ORDER BY rev", []any{string(room), number(seq)}}
-	return run(r, q, func(row scanner) (v protocol.ConvRevision, err error) {
+	return run(r, q, func(row database.Scanner) (v protocol.ConvRevision, err error) {
 		err = row.Scan(&v.Text, &v.At)
 		return v, err
 	})
@@ -170,7 +170,7 @@ func (r *reader) Reactions(room protocol.RoomID, seq uint64) ([]protocol.ConvRea
 	var list []protocol.ConvReaction
 	q := query{"SELECT emoji, user_id FROM chat_reactions WHERE room_id = ? AND seq = ? ORDER BY reacted_at, emoji, user_id",
 		[]any{string(room), number(seq)}}
-	_, err := run(r, q, func(row scanner) (none struct{}, err error) {
+	_, err := run(r, q, func(row database.Scanner) (none struct{}, err error) {
 		var emoji string
 		var user protocol.UserID
 		if err := row.Scan(&emoji, &user); err != nil {
@@ -240,7 +240,7 @@ func (t *txn) RemoveMessages(room protocol.RoomID, upTo uint64, before int64, li
 		files string
 	}
 	q := query{"SELECT seq, inserted_at, files FROM chat_messages WHERE room_id = ? AND seq <= ? ORDER BY seq LIMIT ?", []any{string(room), number(upTo), limit}}
-	list, err := run(&t.reader, q, func(row scanner) (o old, err error) {
+	list, err := run(&t.reader, q, func(row database.Scanner) (o old, err error) {
 		err = row.Scan(&o.seq, &o.at, &o.files)
 		return o, err
 	})

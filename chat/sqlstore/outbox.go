@@ -13,7 +13,7 @@ import (
 
 const eventColumns = "room_id, seq, pos, happened_at, payload"
 
-func scanEvent(row scanner) (conversations.Event, error) {
+func scanEvent(row database.Scanner) (conversations.Event, error) {
 	var e conversations.Event
 	var pos *uint64
 	err := row.Scan(&e.Room, &e.Seq, &pos, &e.At, &e.Payload)
@@ -47,7 +47,7 @@ func (r *reader) Events(after uint64, limit int) ([]conversations.Event, error) 
 // Cursor implements conversations.Reader.
 func (r *reader) Cursor(sink string) (conversations.Cursor, error) {
 	q := query{"SELECT pos, tries, next_at, error FROM chat_cursors WHERE sink = ?", []any{sink}}
-	list, err := run(r, q, func(row scanner) (c conversations.Cursor, err error) {
+	list, err := run(r, q, func(row database.Scanner) (c conversations.Cursor, err error) {
 		err = row.Scan(&c.Pos, &c.Tries, &c.Next, &c.Error)
 		return c, err
 	})
@@ -61,7 +61,7 @@ func (r *reader) Cursor(sink string) (conversations.Cursor, error) {
 func (r *reader) Letters(sink string, limit int) ([]conversations.Letter, error) {
 	q := query{"SELECT room_id, seq, pos, happened_at, payload, reason, died_at FROM chat_letters WHERE sink = ? ORDER BY pos, room_id, seq LIMIT ?",
 		[]any{sink, limit}}
-	return run(r, q, func(row scanner) (conversations.Letter, error) {
+	return run(r, q, func(row database.Scanner) (conversations.Letter, error) {
 		l := conversations.Letter{Sink: sink}
 		err := row.Scan(&l.Event.Room, &l.Event.Seq, &l.Event.Pos, &l.Event.At, &l.Event.Payload, &l.Reason, &l.At)
 		return l, err
@@ -83,7 +83,7 @@ type place struct {
 
 func inOrder(a, b place) int { return cmp.Or(cmp.Compare(a.room, b.room), cmp.Compare(a.seq, b.seq)) }
 
-func scanPlace(row scanner) (p place, err error) {
+func scanPlace(row database.Scanner) (p place, err error) {
 	err = row.Scan(&p.room, &p.seq, &p.at)
 	return p, err
 }

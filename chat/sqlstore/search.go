@@ -104,7 +104,7 @@ func (r *reader) matchOf(s conversations.Search) (m match, ok bool, err error) {
 	}
 	most := maxRooms(r.q.Engine())
 	q := query{"SELECT room_id FROM chat_members WHERE user_id = ? AND role IN ('owner', 'moderator', 'member') LIMIT ?", []any{string(s.Searcher), most + 1}}
-	m.any, err = run(r, q, func(row scanner) (string, error) {
+	m.any, err = run(r, q, func(row database.Scanner) (string, error) {
 		var room protocol.RoomID
 		err := row.Scan(&room)
 		return roomWord(room), err
@@ -137,7 +137,7 @@ const newestFound = " ORDER BY m.inserted_at DESC, m.room_id DESC, m.seq DESC"
 func (r *reader) searchNewest(s conversations.Search, m match) ([]conversations.Message, error) {
 	q := found(database.SQLite, "SELECT m.inserted_at FROM ", s, m)
 	q.add(" ORDER BY f.rowid DESC LIMIT ?", s.Limit)
-	times, err := run(r, q, func(row scanner) (at int64, err error) {
+	times, err := run(r, q, func(row database.Scanner) (at int64, err error) {
 		err = row.Scan(&at)
 		return at, err
 	})

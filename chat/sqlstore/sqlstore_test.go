@@ -28,16 +28,10 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func onEngines(t *testing.T, f func(t *testing.T, open func(testing.TB) *sqlstore.Store)) {
-	for name, url := range map[string]func(testing.TB) string{
-		"sqlite":   func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "a.db") },
-		"postgres": testenv.Postgres,
-		"mariadb":  testenv.MariaDB,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel() // they mostly wait
-			f(t, func(t testing.TB) *sqlstore.Store { return openURL(t, url(t)) })
-		})
-	}
+	testenv.Databases(t, func(t *testing.T, url func(testing.TB) string) {
+		t.Parallel() // they mostly wait
+		f(t, func(t testing.TB) *sqlstore.Store { return openURL(t, url(t)) })
+	})
 }
 
 func openURL(t testing.TB, url string) *sqlstore.Store {

@@ -297,3 +297,23 @@ func (r *Row) Scan(dest ...any) error {
 	}
 	return r.rows.Close()
 }
+
+// Scanner is a row: *Row and *Rows.
+type Scanner interface{ Scan(dest ...any) error }
+
+// All reads all rows of a Query, and closes them.
+func All[T any](rows *Rows, err error, scan func(Scanner) (T, error)) ([]T, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []T
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	return list, rows.Err()
+}

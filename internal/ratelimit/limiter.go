@@ -20,7 +20,7 @@ const maxRates = 64
 // Memory is a Limiter for one node. Its number of buckets is bounded.
 type Memory struct {
 	keys int
-	now  func() time.Time // for tests of this package
+	now  func() time.Time
 
 	mu    sync.Mutex
 	rates map[Rate]*Keyed
@@ -30,8 +30,11 @@ var _ Limiter = (*Memory)(nil)
 
 // NewMemory makes a Memory for at most so many keys of each rate (at least 2) and
 // 64 rates; with more than that, those known are forgotten.
-func NewMemory(keys int) *Memory {
-	return &Memory{keys: keys, now: time.Now, rates: map[Rate]*Keyed{}}
+func NewMemory(keys int) *Memory { return NewMemoryAt(keys, time.Now) }
+
+// NewMemoryAt is NewMemory with another clock.
+func NewMemoryAt(keys int, now func() time.Time) *Memory {
+	return &Memory{keys: keys, now: now, rates: map[Rate]*Keyed{}}
 }
 
 // Take implements Limiter. It never fails.
