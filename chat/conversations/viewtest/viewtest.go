@@ -67,8 +67,12 @@ func (v *View) Clone() *View {
 	return &c
 }
 
-// Apply takes an event, in whatever order and however often they come.
+// Apply takes an event, in whatever order and however often they come. What the view has already it does not take
+// again: it would bring back who has been removed since without a trace.
 func (v *View) Apply(e protocol.ConvEvent) {
+	if e.Seq <= v.Seq {
+		return
+	}
 	switch {
 	case e.Message != nil:
 		v.all([]protocol.ConvMessage{*e.Message}, nil)
@@ -77,9 +81,7 @@ func (v *View) Apply(e protocol.ConvEvent) {
 	case e.Conversation != nil:
 		v.settings(*e.Conversation)
 	}
-	if e.Seq > v.Seq {
-		v.ahead[e.Seq] = true
-	}
+	v.ahead[e.Seq] = true
 	for v.ahead[v.Seq+1] {
 		v.Seq++
 		delete(v.ahead, v.Seq)
