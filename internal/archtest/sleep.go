@@ -2,21 +2,16 @@ package archtest
 
 import "go/ast"
 
-// sleeps finds time.Sleep in tests and test helpers. It stands in testenv.Elapse alone,
-// which lets fake time pass and does not work in real time.
+// sleeps finds time.Sleep in tests and test helpers.
 func (t *Tree) sleeps() []Finding {
 	var found []Finding
 	for _, f := range t.files() {
 		if !f.test && !isTestHelper(f.folder.path) {
 			continue
 		}
-		inspect(f, func(n ast.Node, stack []ast.Node) {
+		inspect(f, func(n ast.Node, _ []ast.Node) {
 			sel, ok := n.(*ast.SelectorExpr)
 			if !ok {
-				return
-			}
-			fn := enclosing(stack)
-			if fn != nil && fn.Name.Name == "Elapse" && f.folder.path == "internal/testenv" {
 				return
 			}
 			if pkg, name := f.qualified(sel); pkg == "time" && name == "Sleep" {

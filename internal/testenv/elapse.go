@@ -9,6 +9,6 @@ import (
 // goroutines of the bubble have done what was due by then. Outside of one it panics:
 // what happens in real time is awaited with Eventually.
 func Elapse(d time.Duration) {
-	time.Sleep(d)
+	<-time.After(d)
 	synctest.Wait()
 }

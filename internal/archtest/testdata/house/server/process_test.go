@@ -3,7 +3,6 @@ package server
 import (
 	"os"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -16,11 +15,3 @@ func TestExit(t *testing.T) {
 	pause := time.Sleep     // want sleep
 	pause(1)
 }
-
-func TestBubble(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(time.Second) // want sleep
-	})
-}
-
-func Elapse() { time.Sleep(time.Second) } // want sleep
