@@ -133,14 +133,13 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h.patience.Pass()
 	k := newSocket(h, key, keep(r, h.cfg.RemoteAddr(r), h.cfg.Secure(r)))
-	conn := &listening{ev: k, pool: &h.readers}
-	ws, err := h.upgrader.Upgrade(hijacker{w, conn}, r, nil)
+	ws, err := h.upgrader.Upgrade(hijacker{w}, r, nil)
 	if err != nil {
 		h.admission.leave(key)
 		h.m.refusals.WithLabelValues("handshake").Inc()
 		return
 	}
-	k.attach(newWebSocket(ws, conn, k))
+	k.attach(newWebSocket(ws.NetConn(), &h.buffers, k))
 	if !h.enter(k) { // closed meanwhile; nobody is left to wait for an answer
 		_ = k.t.write(closeFrame(protocol.CloseDrain, "drain"))
 		k.t.close()

@@ -42,7 +42,7 @@ type Hub struct {
 	claims    claims
 	questions questions
 	inputs    sync.Pool // of *input
-	readers   sync.Pool // of *bufio.Reader
+	buffers   sync.Pool // of *buffer
 	scratch   sync.Pool // of *[]byte: frames written together
 	wg        sync.WaitGroup
 
@@ -80,7 +80,7 @@ func New(cfg Config) (*Hub, error) {
 		h.patience = turnstile.New()
 	}
 	h.inputs.New = func() any { return &input{buf: make([]byte, 0, 2<<10)} }
-	h.readers.New = newReader
+	h.buffers.New = func() any { return new(buffer) }
 	h.scratch.New = func() any { b := make([]byte, 0, coalesceBytes); return &b }
 	h.route()
 	l := &h.cfg.Limits

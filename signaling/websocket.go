@@ -3,7 +3,6 @@ package signaling
 import (
 	"bufio"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -48,21 +47,13 @@ func (*peerClosed) Error() string { return "signaling: closed by the peer" }
 
 var errTooBig = errors.New("signaling: message too big")
 
-// readBuffer is enough for several small messages; large ones are read past it. A connection
-// that waits has none, where one can see that something came before reading it.
-const readBuffer = 1024
-
-// newReader makes what is in Hub.readers: buffers that no connection has.
-func newReader() any { return bufio.NewReaderSize(nil, readBuffer) }
-
-// newUpgrader makes WebSockets of requests that were let in. Its ReadBufferSize
-// is zero because hijacker brings the buffer. Buffers for writing are pooled and
-// hardly used, as frames are made here; compression stays off, because no limit
-// holds for what a compressed message becomes.
+// newUpgrader makes WebSockets of requests that were let in. What it makes of the
+// connection is used for nothing but that: frames are read and made here. There is
+// no compression, because no limit holds for what a compressed message becomes.
 func newUpgrader(fail func(w http.ResponseWriter, status int, reason error)) *websocket.Upgrader {
 	return &websocket.Upgrader{
 		HandshakeTimeout: 5 * time.Second,
-		WriteBufferPool:  &sync.Pool{},
+		WriteBufferPool:  &sync.Pool{}, // so that it makes none that nobody uses
 		Subprotocols:     []string{protocol.Subprotocol},
 		CheckOrigin:      func(*http.Request) bool { return true }, // checked before, with an answer that says why
 		Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
@@ -71,128 +62,85 @@ func newUpgrader(fail func(w http.ResponseWriter, status int, reason error)) *we
 	}
 }
 
-// webSocket is a transport over gorilla/websocket, which reads; writing goes to
-// the connection below, one whole frame or several in one call, so that nothing
-// comes between.
-type webSocket struct {
-	ws   *websocket.Conn
-	conn *listening
-	msg  io.Reader
-}
-
-func newWebSocket(ws *websocket.Conn, conn *listening, ev events) *webSocket {
-	t := &webSocket{ws: ws, conn: conn}
-	ws.SetPingHandler(func(data string) error { ev.pinged(data); return nil })
-	ws.SetPongHandler(func(string) error { return nil })
-	ws.SetCloseHandler(func(int, string) error { return nil }) // the socket answers, in its order
-	return t
-}
-
-// listening tells ev of every byte that comes over a connection, also of those
-// that make no message: frames without content cost time too.
-type listening struct {
-	net.Conn
-	ev    events
-	pool  *sync.Pool    // Hub.readers
-	buf   *bufio.Reader // what the WebSocket reads from; without a buffer unless lent
-	lent  *bufio.Reader // of pool, whose buffer buf has
-	ready *readiness    // nil where one cannot look, as with TLS
-}
-
-// lend gives buf a buffer.
-func (c *listening) lend() {
-	if c.lent == nil {
-		c.lent = c.pool.Get().(*bufio.Reader)
-		c.lent.Reset(c)
-		*c.buf = *c.lent
-	}
-}
-
-// giveBack takes the buffer away, if nothing is in it.
-func (c *listening) giveBack() {
-	if c.lent != nil && c.ready != nil && c.buf.Buffered() == 0 {
-		*c.buf = bufio.Reader{}
-		c.lent.Reset(nil)
-		c.pool.Put(c.lent)
-		c.lent = nil
-	}
-}
-
-func (c *listening) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if n > 0 {
-		c.ev.heard(n)
-	}
-	return n, err
-}
-
-// hijacker puts a listening connection under an upgrade.
-type hijacker struct {
-	http.ResponseWriter
-	conn *listening
-}
+// hijacker finds the connection under a ResponseWriter that may be wrapped.
+type hijacker struct{ http.ResponseWriter }
 
 // Hijack implements http.Hijacker.
 func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
-	if err != nil {
-		return nil, nil, err
-	}
-	h.conn.Conn = conn
-	h.conn.buf = &bufio.Reader{}
-	h.conn.lend()
-	if sc, ok := conn.(syscall.Conn); ok {
-		if raw, err := sc.SyscallConn(); err == nil { // without it reading just costs more memory
-			h.conn.ready = newReadiness(raw)
-		}
-	}
-	if rw.Reader.Buffered() == 0 { // else the upgrade must see what came too early
-		rw = bufio.NewReadWriter(h.conn.buf, rw.Writer)
-	}
-	return h.conn, rw, nil
+	return http.NewResponseController(h.ResponseWriter).Hijack()
 }
 
 // spoken reports whether the client offered a subprotocol that we speak.
 func spoken(ws *websocket.Conn) bool { return ws.Subprotocol() == protocol.Subprotocol }
 
+// webSocket is a transport over a connection that was upgraded. A frame is written
+// with one call, or several with one, so that nothing comes between.
+type webSocket struct {
+	conn net.Conn
+	ev   events
+	pool *sync.Pool      // Hub.buffers
+	raw  syscall.RawConn // nil where one cannot see that something came without reading it, as with TLS
+
+	// Owned by the reading goroutine.
+	ready *readiness // made at first use
+	buf   *buffer    // what came and was not looked at; nil while that is nothing
+	first [14]byte   // what comes first where there is no raw
+	mask  [4]byte    // of the frame being read
+	at    int        // how much of it was read
+	left  uint64     // how much of it was not
+	last  bool       // it is its message's last one
+	open  bool       // its message was not read to the end
+}
+
+// buffer is enough for several small messages; large ones are read past it. A
+// connection that waits has none.
+type buffer struct {
+	r, w int // what is between was not looked at
+	b    [readBuffer]byte
+}
+
+const readBuffer = 1<<10 - 16 // with r and w it makes a kilobyte
+
+func newWebSocket(conn net.Conn, pool *sync.Pool, ev events) *webSocket {
+	t := &webSocket{conn: conn, ev: ev, pool: pool}
+	if sc, ok := conn.(syscall.Conn); ok {
+		t.raw, _ = sc.SyscallConn() // without it reading just costs more memory
+	}
+	return t
+}
+
+func (t *webSocket) buffered() int {
+	if t.buf == nil {
+		return 0
+	}
+	return t.buf.w - t.buf.r
+}
+
+// lend gets a buffer.
+func (t *webSocket) lend() *buffer {
+	if t.buf == nil {
+		t.buf = t.pool.Get().(*buffer)
+		t.buf.r, t.buf.w = 0, 0
+	}
+	return t.buf
+}
+
+// giveBack gives the buffer back, if nothing is in it.
+func (t *webSocket) giveBack() {
+	if t.buf != nil && t.buffered() == 0 {
+		t.pool.Put(t.buf)
+		t.buf = nil
+	}
+}
+
 func (t *webSocket) wait() (over bool) {
-	if t.conn.ready == nil || t.conn.buf.Buffered() > 0 {
+	if t.giveBack(); t.raw == nil || t.buf != nil {
 		return false
 	}
-	t.conn.giveBack()
-	return t.conn.ready.wait()
-}
-
-func (t *webSocket) next() (binary bool, err error) {
-	t.conn.lend()
-	kind, r, err := t.ws.NextReader()
-	if ce, ok := errors.AsType[*websocket.CloseError](err); ok {
-		if ce.Code == websocket.CloseNoStatusReceived {
-			return false, &peerClosed{}
-		}
-		return false, &peerClosed{protocol.CloseCode(ce.Code)}
+	if t.ready == nil {
+		t.ready = newReadiness(t.raw)
 	}
-	t.msg = r
-	return kind == websocket.BinaryMessage, err
-}
-
-func (t *webSocket) read(buf []byte, limit int) ([]byte, error) {
-	for start := len(buf); ; {
-		if len(buf) == cap(buf) {
-			buf = append(buf, 0)[:len(buf)]
-		}
-		n, err := t.msg.Read(buf[len(buf):min(cap(buf), start+limit+1)])
-		buf = buf[:len(buf)+n]
-		if len(buf)-start > limit {
-			return buf, errTooBig
-		}
-		if errors.Is(err, io.EOF) {
-			return buf, nil
-		}
-		if err != nil {
-			return buf, err
-		}
-	}
+	return t.ready.wait()
 }
 
 func (t *webSocket) write(b []byte) error {
