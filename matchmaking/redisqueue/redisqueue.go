@@ -30,11 +30,8 @@ import (
 //go:embed lib.lua
 var libLua string
 
-//go:embed enter.lua
-var enterLua string
-
-//go:embed ack.lua
-var ackLua string
+//go:embed step.lua
+var stepLua string
 
 //go:embed nack.lua
 var nackLua string
@@ -65,8 +62,9 @@ type Config struct{ rediscall.Config }
 
 // Queue is a matchmaking.Queue.
 type Queue struct {
-	cfg                                                   Config
-	enter, ack, nack, leave, missing, renew, sweep, stats *redis.Script
+	cfg                                       Config
+	nack, leave, missing, renew, sweep, stats *redis.Script
+	steps                                     steps // Enter and Ack
 }
 
 var _ matchmaking.Queue = (*Queue)(nil)
@@ -77,10 +75,13 @@ func New(cfg Config) (*Queue, error) {
 		return nil, err
 	}
 	script := func(text string) *redis.Script { return redis.NewScript(libLua + text) }
-	return &Queue{
-		cfg: cfg, enter: script(enterLua), ack: script(ackLua), nack: script(nackLua), leave: script(leaveLua),
+	q := &Queue{
+		cfg: cfg, nack: script(nackLua), leave: script(leaveLua),
 		missing: script(missingLua), renew: script(renewLua), sweep: script(sweepLua), stats: script(statsLua),
-	}, nil
+	}
+	q.steps = steps{client: cfg.Client, script: script(stepLua), pools: map[string]*poolSteps{}, bounds: []any{
+		micros(matchmaking.MaxWait), micros(matchmaking.NodeTTL), micros(matchmaking.RememberMatch), matchmaking.WaitsKept}}
+	return q, nil
 }
 
 // keys returns the keys of a pool by their names.
@@ -100,26 +101,45 @@ func (q *Queue) run(ctx context.Context, s *redis.Script, keys []string, args ..
 	return v, rediscall.Error(err)
 }
 
+// step makes a call of Enter or Ack, together with others that come at the time.
+func (q *Queue) step(ctx context.Context, pool string, args []any) (any, error) {
+	ctx, cancel := q.cfg.Deadline(ctx)
+	defer cancel()
+	return q.steps.do(ctx, pool, q.stepKeys, args)
+}
+
+func (q *Queue) stepKeys(pool string) []string {
+	return q.keys(pool, "index", "tickets", "matches", "due", "nodes", "waits")
+}
+
 // Enter implements matchmaking.Queue.
 func (q *Queue) Enter(ctx context.Context, t matchmaking.Ticket, s matchmaking.Search) (matchmaking.Result, error) {
 	if err := matchmaking.CheckEnter(t, s); err != nil {
 		return matchmaking.Result{}, err
 	}
-	since := ""
-	if !t.Since.IsZero() {
-		since = digits(uint64(max(0, t.Since.UnixMicro())))
-	}
-	v, err := q.run(ctx, q.enter, q.keys(t.Pool, "index", "tickets", "matches", "due", "nodes"),
-		string(t.Session), digits(t.Epoch), since, string(t.User), string(t.Node), t.Data,
-		string(s.Match), micros(s.Hold), s.Look, micros(matchmaking.MaxWait), micros(matchmaking.NodeTTL), micros(matchmaking.RememberMatch),
-		join(t.Offers), join(s.Seeks), excluded(s.Exclude))
+	v, err := q.step(ctx, t.Pool, enterArgs(t, s))
 	if err != nil {
 		return matchmaking.Result{}, err
 	}
 	return readEnter(t.Pool, v)
 }
 
-// readEnter reads what enter.lua returns.
+// enterArgs are what step.lua takes of Enter.
+func enterArgs(t matchmaking.Ticket, s matchmaking.Search) []any {
+	since := ""
+	if !t.Since.IsZero() {
+		since = digits(uint64(max(0, t.Since.UnixMicro())))
+	}
+	return []any{"enter", string(t.Session), digits(t.Epoch), since, string(t.User), string(t.Node), t.Data,
+		join(t.Offers), join(s.Seeks), excluded(s.Exclude), string(s.Match), micros(s.Hold), s.Look}
+}
+
+// ackArgs are what step.lua takes of Ack.
+func ackArgs(c matchmaking.Claim) []any {
+	return []any{"ack", string(c.Match), string(c.Session), digits(c.Epoch)}
+}
+
+// readEnter reads what step.lua returns to it.
 func readEnter(pool string, v any) (r matchmaking.Result, err error) {
 	rest := reply{list: asList(v)}
 	switch word := rest.text(); word {
@@ -139,8 +159,7 @@ func readEnter(pool string, v any) (r matchmaking.Result, err error) {
 
 // Ack implements matchmaking.Queue.
 func (q *Queue) Ack(ctx context.Context, c matchmaking.Claim) (matchmaking.Verdict, error) {
-	v, err := q.run(ctx, q.ack, q.keys(c.Pool, "tickets", "matches", "due", "waits"),
-		string(c.Match), string(c.Session), digits(c.Epoch), micros(matchmaking.RememberMatch), matchmaking.WaitsKept)
+	v, err := q.step(ctx, c.Pool, ackArgs(c))
 	return readVerdict(v, err)
 }
 
