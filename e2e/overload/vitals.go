@@ -15,7 +15,7 @@ import (
 // vitals is what a server process holds.
 type vitals struct {
 	rss, peak  int // MiB, as of the kernel; peak since the process began
-	heap       int // MiB in use
+	heap       int // MiB that were reachable when the collector ran last
 	goroutines int
 	files      int
 	connected  int // sessions
@@ -25,7 +25,7 @@ type vitals struct {
 }
 
 func (v vitals) String() string {
-	return fmt.Sprintf("RSS %d MiB (peak %d), heap %d MiB, %d goroutines, %d files, %d sessions and %d away, %d KiB queued, %.1f s CPU",
+	return fmt.Sprintf("RSS %d MiB (peak %d), live heap %d MiB, %d goroutines, %d files, %d sessions and %d away, %d KiB queued, %.1f s CPU",
 		v.rss, v.peak, v.heap, v.goroutines, v.files, v.connected, v.away, v.queued, v.cpu)
 }
 
@@ -52,7 +52,7 @@ func look(t testing.TB, n *lab.Node) vitals {
 	}
 	return vitals{
 		rss: status(t, proc, "VmRSS:") >> 10, peak: status(t, proc, "VmHWM:") >> 10,
-		heap: int(number("go_memstats_heap_inuse_bytes")) >> 20, goroutines: int(number("go_goroutines")), files: len(files),
+		heap: int(number("go_gc_heap_live_bytes")) >> 20, goroutines: int(number("go_goroutines")), files: len(files),
 		connected: int(number(`rondo_ws_sessions{state="connected"}`)), away: int(number(`rondo_ws_sessions{state="away"}`)),
 		queued: int(number("rondo_ws_queue_bytes")) >> 10, cpu: number("process_cpu_seconds_total"),
 	}
