@@ -35,6 +35,7 @@ const (
 	ActionAccount  Action = "account.manage" // log out everywhere, change the password, two-factor, passkeys, export, deactivate, delete
 	ActionProfile  Action = "profile.update" // and read all of it
 	ActionDevice   Action = "device.manage"  // list, rename, revoke
+	ActionPush     Action = "push.manage"    // list, add and remove where notifications go
 	ActionUsers    Action = "users.read"     // list accounts, look one up
 	ActionUser     Action = "users.update"   // disable an account, set its roles
 	ActionSanction Action = "users.sanction" // suspend or ban from calls and rooms
@@ -80,6 +81,7 @@ var rules = map[Action]rule{
 	ActionAccount:  {user: true, own: true, hidden: true},
 	ActionProfile:  {user: true, own: true, hidden: true},
 	ActionDevice:   {user: true, own: true, hidden: true},
+	ActionPush:     {user: true, own: true, hidden: true},
 	ActionUsers:    {roles: []Role{RoleAdmin, RoleModerator, RoleService}},
 	ActionUser:     {roles: []Role{RoleAdmin}},
 	ActionSanction: {roles: []Role{RoleAdmin, RoleModerator}},

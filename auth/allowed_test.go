@@ -54,6 +54,7 @@ func TestAllowed(t *testing.T) {
 		ActionAccount:  "uu nn +n +n +n nn nn nn uu nn",
 		ActionProfile:  "uu nn +n +n +n nn nn nn uu nn",
 		ActionDevice:   "uu nn +n +n +n nn nn nn uu nn",
+		ActionPush:     "uu nn +n +n +n nn nn nn uu nn",
 		ActionUsers:    "uu ff ff ++ ++ ++ ff ff uu ff",
 		ActionUser:     "uu ff ff ff ++ ff ff ff uu ff",
 		ActionSanction: "uu ff ff ++ ++ ff ff ff uu ff",

@@ -38,6 +38,8 @@ const (
 	MaxConvMembers    = 10_000 // of a topic
 	MaxConversations  = 500    // of one user
 	MaxTranslateBatch = 50
+	MaxPushDevices    = 10   // of one user; an older one gives way
+	MaxPushEndpoint   = 2048 // bytes of its address
 )
 
 // ConvKind is what a conversation is.
@@ -383,4 +385,24 @@ type ConvHit struct {
 type ConvRevision struct {
 	Text string `json:"text"`
 	At   int64  `json:"at"` // when it was written
+}
+
+// PushSubscription is where a browser takes notifications (RFC 8030): what its PushManager gives. Keys are in
+// base64url without padding.
+type PushSubscription struct {
+	Endpoint string   `json:"endpoint"` // https; it is a secret
+	Keys     PushKeys `json:"keys"`
+}
+
+// PushKeys are what notifications are encrypted for (RFC 8291).
+type PushKeys struct {
+	P256dh string `json:"p256dh"` // public key, an uncompressed point of P-256
+	Auth   string `json:"auth"`   // secret of 16 bytes
+}
+
+// PushDevice is a subscription as its owner sees it. ID is the SHA-256 of the endpoint in base64url.
+type PushDevice struct {
+	ID      string `json:"id"`
+	Service string `json:"service"` // the host of the endpoint: whose push service it is
+	Created int64  `json:"created_at"`
 }

@@ -41,9 +41,12 @@ func (c *Conversations) memberships(ctx context.Context, user protocol.UserID) (
 	return list, err
 }
 
-// Forget takes away what is known of a user who was deleted: messages become tombstones of nobody, reactions and memberships go. What
+// Forget takes away what is known of a user who was deleted: messages become tombstones of nobody, reactions, memberships and subscriptions go. What
 // they owned gets an heir as with Leave. It may be asked again, and goes on where it ended. Errors: unavailable.
 func (c *Conversations) Forget(ctx context.Context, user protocol.UserID) error {
+	if err := c.write(ctx, "forget.subscriptions", func(tx Tx) error { return tx.EndSubscriptions(user, nil) }); err != nil {
+		return err
+	}
 	if err := c.forgetIn(ctx, func(tx Tx) ([]Message, error) { return tx.MessagesOf(user, jobBatch) },
 		func(ch *change, m *Message) error {
 			if m.From != user {
@@ -176,6 +179,8 @@ func (ch *change) forget(user protocol.UserID) error {
 type Export struct {
 	Conversations []protocol.ConvEntry `json:"conversations"` // Me is the user; those that were left, too
 	Messages      []protocol.ConvHit   `json:"messages"`      // own ones, of each conversation the newest first; at most about 100,000
+	// Devices take notifications. Their addresses and keys are secrets, also of who exports.
+	Devices []protocol.PushDevice `json:"push_devices"`
 }
 
 const maxExport = 100_000
@@ -183,6 +188,9 @@ const maxExport = 100_000
 // Export returns all that is stored of a user. Errors: unavailable.
 func (c *Conversations) Export(ctx context.Context, user protocol.UserID) (e Export, err error) {
 	e = Export{Conversations: []protocol.ConvEntry{}, Messages: []protocol.ConvHit{}}
+	if e.Devices, err = c.devices(ctx, user); err != nil {
+		return e, err
+	}
 	list, err := c.memberships(ctx, user)
 	for _, m := range list {
 		if err != nil {

@@ -116,6 +116,25 @@ type File struct {
 	At     int64
 }
 
+// Subscription is a device that takes notifications.
+type Subscription struct {
+	ID      string // the SHA-256 of Endpoint in base64url: a device is known once, and is whose it was said to be last
+	User    protocol.UserID
+	Session string // of the account: with it the subscription ends
+	protocol.PushSubscription
+	Created int64
+	Failed  int // notifications that its push service refused, one after the other
+}
+
+// Subscribed says whose subscriptions to look for: of owner, moderators and members of the room who did not write the message Seq nor
+// have read so far.
+type Subscribed struct {
+	Room   protocol.RoomID
+	Seq    uint64
+	Author protocol.UserID
+	Among  []protocol.UserID // only these people; none: all
+}
+
 // Cursor is how far a sink has got.
 type Cursor struct {
 	Pos   uint64
@@ -175,6 +194,11 @@ type Reader interface {
 
 	File(id string) (File, error)
 
+	// Subscriptions returns those of the user, by Created and ID.
+	Subscriptions(user protocol.UserID) ([]Subscription, error)
+	// Subscribed returns all, in any order: of a group at most protocol.MaxGroupMembers × MaxPushDevices.
+	Subscribed(q Subscribed) ([]Subscription, error)
+
 	// Untold returns events that were not marked told and are from before the instant, oldest first.
 	Untold(before int64, limit int) ([]Event, error)
 	// Events returns sequenced events after pos, in order.
@@ -222,6 +246,13 @@ type Tx interface {
 	DeleteFile(id string) error
 	// Orphans returns files without a message from before the instant, and those whose message is gone or deleted.
 	Orphans(before int64, limit int) ([]File, error)
+
+	PutSubscription(Subscription) error
+	DeleteSubscription(id string) error
+	// SetFailed sets Failed of a subscription, if it is there.
+	SetFailed(id string, failed int) error
+	// EndSubscriptions deletes those of the user, and those of the sessions.
+	EndSubscriptions(user protocol.UserID, sessions []string) error
 
 	// Enqueue puts an event into the outbox.
 	Enqueue(Event) error

@@ -26,7 +26,8 @@ func Questions(engine database.Engine, room protocol.RoomID, user protocol.UserI
 		"author": page(conversations.Page{Author: user, Before: 5000}),
 		"pinned": page(conversations.Page{Pinned: true}), "pins": pinsQuery(room), "changed": changedQuery(room, 5000, 50),
 		"unread": unreadQuery(room, user, 9900, 100), "last": lastQuery([]protocol.RoomID{room, "c_0001"}),
-		"inbox": inboxQuery(user, after, 50), "topics": topicsQuery(engine, conversations.Directory{After: after, Limit: 50}),
+		"subscribed": subscribedQuery(conversations.Subscribed{Room: "c_0001", Seq: 5, Author: user}),
+		"inbox":      inboxQuery(user, after, 50), "topics": topicsQuery(engine, conversations.Directory{After: after, Limit: 50}),
 	} {
 		list = append(list, Question{name, q.text, q.args})
 	}

@@ -79,7 +79,7 @@ func checkCopied(t *testing.T, checks []sqlstore.Check) {
 			full++
 		}
 	}
-	if full != 13 {
+	if full != 14 {
 		t.Errorf("%d tables of conversations have rows: %+v", full, checks)
 	}
 }
@@ -106,6 +106,7 @@ func talk(t *testing.T, db *database.DB) {
 			func() error { return tx.AddRevision("c_1", 1, 1, protocol.ConvRevision{Text: " old "}) },
 			func() error { return tx.React("c_1", 1, "u_1", "👍🏽", true, 5) },
 			func() error { return tx.PutFile(conversations.File{ConvFile: protocol.ConvFile{ID: "f"}}) },
+			func() error { return tx.PutSubscription(conversations.Subscription{ID: "d", User: "u_1"}) },
 			func() error { return tx.Enqueue(letter.Event) },
 			func() error { _, err := tx.Sequence(5); return err },
 			func() error { return tx.PutCursor("s", conversations.Cursor{Pos: 1}) },

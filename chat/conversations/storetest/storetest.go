@@ -55,6 +55,8 @@ func tests() []test {
 		{"RemoveMessages", testRemoveMessages, false},
 		{"RemoveConversation", testRemoveConversation, false},
 		{"Files", testFiles, false},
+		{"Subscriptions", testSubscriptions, false},
+		{"Subscribed", testSubscribed, false},
 		{"Search", testSearch, false},
 		{"Terms", testTerms, false},
 		{"Cursors", testCursors, false},
