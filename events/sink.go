@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/rondo-chat/rondo/protocol"
@@ -94,3 +96,14 @@ func TimeFor(ctx context.Context, d time.Duration) bool {
 // Dial opens the connections of drivers that are no HTTP: internal/outbound's DialContext, which decides what
 // may be reached.
 type Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// RetryAfter reads the header Retry-After (RFC 9110, section 10.2.3); 0 without it.
+func RetryAfter(s string, now time.Time) time.Duration {
+	if n, err := strconv.Atoi(s); err == nil && n > 0 {
+		return time.Duration(min(n, 24*3600)) * time.Second
+	}
+	if t, err := http.ParseTime(s); err == nil {
+		return max(0, t.Sub(now))
+	}
+	return 0
+}

@@ -93,16 +93,5 @@ func judge(resp *http.Response, now time.Time) error {
 	case code == http.StatusBadRequest, code == http.StatusGone, code == http.StatusRequestEntityTooLarge, code == http.StatusUnprocessableEntity:
 		return &events.Refused{Reason: reason}
 	}
-	return &events.Later{After: retryAfter(resp.Header.Get("Retry-After"), now), Reason: reason}
-}
-
-// retryAfter reads the header (RFC 9110, section 10.2.3); 0 without it.
-func retryAfter(s string, now time.Time) time.Duration {
-	if n, err := strconv.Atoi(s); err == nil && n > 0 {
-		return time.Duration(min(n, 24*3600)) * time.Second
-	}
-	if t, err := http.ParseTime(s); err == nil {
-		return max(0, t.Sub(now))
-	}
-	return 0
+	return &events.Later{After: events.RetryAfter(resp.Header.Get("Retry-After"), now), Reason: reason}
 }
