@@ -100,6 +100,7 @@ type Config struct {
 	Conversations Conversations // nil: there are none
 	Files         Files         // nil: nothing can be uploaded
 	Translate     Translate     // nil: nothing is translated
+	PushKey       string        // what notifications are signed with, in base64url; "": there are none; needs Conversations
 
 	Answers Answers // default: in this process's memory
 	Limiter Limiter // default: in this process's memory
@@ -117,6 +118,8 @@ func (c *Config) setDefaults() error {
 	switch {
 	case c.Accounts == nil, c.Tokens == nil, c.Revoked == nil, c.Guests == nil, c.Tickets == nil, c.Pictures == nil, c.JWKS == nil:
 		return errors.New("api: Accounts, Tokens, Revoked, Guests, Tickets, Pictures and JWKS are required")
+	case c.PushKey != "" && c.Conversations == nil:
+		return errors.New("api: PushKey needs Conversations")
 	case len(c.Key) != 32:
 		return errors.New("api: Key must have 32 bytes")
 	}

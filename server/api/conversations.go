@@ -40,6 +40,10 @@ type Conversations interface {
 	Leave(ctx context.Context, who conversations.Caller, room protocol.RoomID) error
 	Invite(ctx context.Context, who conversations.Caller, room protocol.RoomID, user string) (protocol.ConvPerson, error)
 	SetRole(ctx context.Context, who conversations.Caller, room protocol.RoomID, user protocol.UserID, role protocol.ConvRole) (protocol.ConvPerson, error)
+
+	Subscribe(ctx context.Context, who conversations.Caller, in protocol.PushSubscription) (protocol.PushDevice, error)
+	Unsubscribe(ctx context.Context, who conversations.Caller, id string) error
+	Subscriptions(ctx context.Context, who conversations.Caller) ([]protocol.PushDevice, error)
 }
 
 var _ Conversations = (*conversations.Conversations)(nil)

@@ -185,3 +185,15 @@ func (n named) Send(ctx context.Context, who conversations.Caller, room protocol
 	*n.names = append(*n.names, who.Name)
 	return n.talks.Send(ctx, who, room, in)
 }
+
+func (t *talks) Subscribe(_ context.Context, who conversations.Caller, in protocol.PushSubscription) (protocol.PushDevice, error) {
+	return protocol.PushDevice{ID: "d", Service: "push.example", Created: 1}, t.asked("Subscribe "+who.Session, who, in)
+}
+
+func (t *talks) Unsubscribe(_ context.Context, who conversations.Caller, id string) error {
+	return t.asked("Unsubscribe "+id, who, nil)
+}
+
+func (t *talks) Subscriptions(_ context.Context, who conversations.Caller) ([]protocol.PushDevice, error) {
+	return []protocol.PushDevice{{ID: "d", Service: "push.example", Created: 1}}, t.asked("Subscriptions", who, nil)
+}

@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -216,8 +217,8 @@ func TestUploadsBody(t *testing.T) {
 
 // TestNoConversations: a server without them says so.
 func TestNoConversations(t *testing.T) {
-	b := newBench(t, func(c *Config) { c.Conversations, c.Files, c.Translate = nil, nil, nil })
-	for _, r := range conversationRoutes(limit{}, limit{}) {
+	b := newBench(t, func(c *Config) { c.Conversations, c.Files, c.Translate, c.PushKey = nil, nil, nil, "" })
+	for _, r := range slices.Concat(conversationRoutes(limit{}, limit{}), pushRoutes(limit{}, limit{})) {
 		for _, o := range operations(t, b.doc) {
 			if o.method+" "+o.path != r.Name() {
 				continue

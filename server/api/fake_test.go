@@ -331,7 +331,7 @@ func newBench(t *testing.T, change ...func(*Config)) *bench {
 	cfg := Config{
 		Accounts: b.accounts, Tokens: tokens, Revoked: b.revoked, Guests: b.guests, Tickets: NewTickets(signer), Pictures: newPictures(t), JWKS: ring.JWKS,
 		Key: signer.Key("api"), Secure: func(*http.Request) bool { return true },
-		Limiter: unlimited{}, Conversations: newTalks(b.accounts), Files: newTalks(b.accounts), Translate: newTalks(b.accounts).translate,
+		Limiter: unlimited{}, PushKey: "B" + strings.Repeat("a", 86), Conversations: newTalks(b.accounts), Files: newTalks(b.accounts), Translate: newTalks(b.accounts).translate,
 	}
 	for _, f := range change {
 		f(&cfg)

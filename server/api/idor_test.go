@@ -10,6 +10,7 @@ import (
 	"github.com/rondo-chat/rondo/accounts/sqlstore"
 	"github.com/rondo-chat/rondo/auth"
 	"github.com/rondo-chat/rondo/internal/passkey"
+	"github.com/rondo-chat/rondo/protocol"
 )
 
 // ids is what the id in each route's path names; "": the route has none. A route
@@ -31,6 +32,9 @@ func ids() map[string]string {
 		"GET /api/v1/pictures/{name}":          "picture",
 		"PATCH /api/v1/me/passkeys/{id}":       "passkey",
 		"DELETE /api/v1/me/passkeys/{id}":      "passkey",
+		"DELETE /api/v1/me/push/{id}":          "push device",
+
+		"GET /api/v1/push": "", "GET /api/v1/me/push": "", "POST /api/v1/me/push": "",
 
 		"GET /api/v1/conversations": "", "POST /api/v1/conversations": "", "GET /api/v1/topics": "", "GET /api/v1/search": "",
 		"GET /api/v1/conversations/{conversation}":                                     inConversation,
@@ -73,10 +77,12 @@ func TestIDOR(t *testing.T) {
 	w.wants(http.StatusAccepted, nil, "POST", "/api/v1/auth/forgot", object{"email": "bob@example.org", "device_token": bo.DeviceToken}, "")
 	key := w.key(bo)
 	w.addPasskey(key)
+	var notified protocol.PushDevice
+	w.wants(http.StatusOK, &notified, "POST", "/api/v1/me/push", pushOf("https://push.example/bob"), bo.AccessToken)
 	before := w.rowsOf(bo, key)
 	theirs := map[string]string{
-		"passkey": passkeyID,
-		"device":  bo.device, "user": string(bo.User.ID), "session": bo.session, "database key": key, "device's secret": bo.DeviceToken, "username": "bob", "email": "bob@example.org",
+		"passkey": passkeyID, "push device": notified.ID,
+		"device": bo.device, "user": string(bo.User.ID), "session": bo.session, "database key": key, "device's secret": bo.DeviceToken, "username": "bob", "email": "bob@example.org",
 	}
 	known := ids()
 	for _, route := range Routes() {

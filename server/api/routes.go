@@ -1,6 +1,7 @@
 package api
 
 import (
+	"slices"
 	"time"
 
 	"github.com/rondo-chat/rondo/auth"
@@ -49,7 +50,7 @@ func Routes() []Route {
 	secret := limit{"secret", ratelimit.Rate{PerSecond: 2, Burst: 100}} // costs a password's work
 	signUp, account, device := auth.ActionSignUp, auth.ActionAccount, auth.ActionDevice
 	const v1 = "/api/v1"
-	return append(conversationRoutes(read, change), []Route{
+	return slices.Concat(conversationRoutes(read, change), pushRoutes(read, change), []Route{
 		{Method: "POST", Path: v1 + "/auth/register", Action: signUp, limit: secret, once: true, serve: register},
 		{Method: "POST", Path: v1 + "/auth/verify", Action: signUp, limit: secret, wrong: protocol.CodeInvalid, serve: verify},
 		{Method: "POST", Path: v1 + "/auth/resend", Action: signUp, limit: secret, once: true, serve: resend},
@@ -89,7 +90,7 @@ func Routes() []Route {
 		{Method: "GET", Path: v1 + "/pictures/{name}", Action: auth.ActionPublic, limit: read, serve: picture},
 		{Method: "GET", Path: v1 + "/openapi.json", Action: auth.ActionPublic, limit: read, serve: openapi},
 		{Method: "GET", Path: "/.well-known/jwks.json", Action: auth.ActionPublic, limit: read, serve: jwks},
-	}...)
+	})
 }
 
 // answerTTL is how long an answer is kept for who asks again with its key.
