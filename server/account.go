@@ -163,6 +163,7 @@ func (p *people) onRevoked(_ context.Context, sessions []string) {
 	for _, session := range sessions {
 		p.revoked.Revoke(session, time.Now().Add(p.tokens.TTL()))
 	}
+	p.s.loggedOut(sessions)
 }
 
 // end closes the sockets here of an account's session that is over.

@@ -33,6 +33,7 @@ type Conversations struct {
 	Limits     conversations.Limits
 	Limiter    ratelimit.Limiter // default: in this process's memory
 	Translator Translator        // default: nothing is translated
+	PushKey    string            // what a sink signs notifications with, in base64url; default: there are none
 	// Shown is live.Config's; default: nobody is told.
 	Shown func(protocol.RoomID, protocol.ConvPresence)
 }
@@ -148,6 +149,18 @@ func (s *Server) renamed(id protocol.UserID, name string) {
 	s.background(func(ctx context.Context) {
 		if err := s.talks.Renamed(ctx, id, name); err != nil && !errors.Is(err, context.Canceled) {
 			s.log.Warn("a new name did not reach the conversations", "err", err)
+		}
+	})
+}
+
+// loggedOut ends the notifications of sessions that have ended.
+func (s *Server) loggedOut(sessions []string) {
+	if s.talks == nil {
+		return
+	}
+	s.background(func(ctx context.Context) {
+		if err := s.talks.LoggedOut(ctx, sessions); err != nil && !errors.Is(err, context.Canceled) {
+			s.log.Warn("who has logged out may still get notifications", "err", err)
 		}
 	})
 }

@@ -24,7 +24,7 @@ func (s *Server) buildAPI() (err error) {
 		rc.Limiter = cfg.Limiter
 	}
 	if s.talks != nil {
-		rc.Conversations, rc.Translate = overREST{s.talks, s}, s.translate
+		rc.Conversations, rc.Translate, rc.PushKey = overREST{s.talks, s}, s.translate, s.cfg.Conversations.PushKey
 		if s.talks.files != nil {
 			rc.Files = s.talks.files
 		}

@@ -57,6 +57,7 @@ type config struct {
 	Files                filesConfig
 	Mail                 mailConfig
 	Translate            translateConfig
+	Push                 pushConfig
 	BlockedWords         string
 	Links, GuestLinks    int
 
@@ -157,6 +158,7 @@ func (c *config) flags(out io.Writer) *flag.FlagSet {
 	fs.StringVar(&c.Mail.CA, "smtp-ca", "", "`file` (PEM) with what the mail server's certificate is signed by (default: the system's)")
 	fs.StringVar(&c.Mail.From, "smtp-from", "", "sender's `address`: Rondo <rondo@example.org>")
 
+	c.Push.flags(fs)
 	c.Translate.flags(fs)
 	fs.StringVar(&c.BlockedWords, "chat-blocked-words", "", "`file` with words that conversations refuse, one on a line")
 	fs.IntVar(&c.Links, "chat-links", 60, "`number` of links that a user may post in conversations in an hour")

@@ -25,11 +25,11 @@ func (n *node) openConversations(ctx context.Context, db *database.DB, sc *serve
 	if err := store.Migrate(ctx); err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
-	out, err := n.openEvents(store)
+	out, pushKey, err := n.openEvents(store)
 	if err != nil {
 		return err
 	}
-	sc.Conversations = &server.Conversations{Store: store, Limiter: limiter, Sinks: out.Names(), Shown: out.Present}
+	sc.Conversations = &server.Conversations{Store: store, Limiter: limiter, Sinks: out.Names(), Shown: out.Present, PushKey: pushKey}
 	return n.openFiles(ctx, sc.Conversations)
 }
 

@@ -191,30 +191,42 @@ func (l *stringList) UnmarshalYAML(unmarshal func(any) error) error {
 	return l.Set(yamlText(v))
 }
 
-// openEvents starts to hand the outbox of the conversations over to the sinks, if there are any.
-func (n *node) openEvents(store conversations.Store) (*events.Dispatcher, error) {
+// openEvents starts to hand the outbox of the conversations over to the sinks, if there are any. pushKey is that of
+// notifications; "": there are none.
+func (n *node) openEvents(store conversations.Store) (_ *events.Dispatcher, pushKey string, err error) {
 	list, err := readSinks(n.cfg.EventsFile)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	var subs []events.Subscription
 	for i := range list {
 		sub, err := list[i].subscription(n.signer)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		subs = append(subs, sub)
+	}
+	if n.cfg.Push.Enabled {
+		way, err := outbound.New(outbound.Config{HTTPSOnly: true})
+		if err != nil {
+			return nil, "", err
+		}
+		sub, key, err := n.pushSubscription(store, way)
+		if err != nil {
+			return nil, "", err
+		}
+		subs, pushKey = append(subs, sub), key
 	}
 	d, err := events.New(events.Config{
 		Log: &outbox{store, n.id}, Sinks: subs, Logger: n.log, Registerer: n.metrics.Registerer(),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%w: events-file: %w", errUsage, err)
+		return nil, "", fmt.Errorf("%w: events-file: %w", errUsage, err)
 	}
 	d.Start()
 	n.onClose(d.Close)
-	if len(subs) > 0 {
+	if len(list) > 0 {
 		n.log.Info("events are handed over", "sinks", strings.Join(d.Names(), ","))
 	}
-	return d, nil
+	return d, pushKey, nil
 }
