@@ -132,7 +132,7 @@ func (s *site) document(name string) (*asset, error) {
 func (s *site) preloads() []byte {
 	var names []string
 	for name := range s.assets {
-		if path.Ext(name) == ".js" && path.Base(name) != "theme.js" {
+		if path.Ext(name) == ".js" && path.Base(name) != "theme.js" && path.Base(name) != "sw.js" {
 			names = append(names, name)
 		}
 	}

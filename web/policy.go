@@ -48,6 +48,11 @@ func (p policy) shared(h http.Header) {
 	}
 }
 
+// worker is what the service worker may load: the picture of its notifications.
+func (p policy) worker(h http.Header) {
+	h.Set("Content-Security-Policy", "default-src 'none'; img-src 'self'; frame-ancestors 'none'")
+}
+
 // hostName is what may stand in a source expression.
 var hostName = regexp.MustCompile(`^[A-Za-z0-9.-]+(:[0-9]+)?$|^\[[0-9A-Fa-f:.]+\](:[0-9]+)?$`)
 
@@ -68,11 +73,12 @@ func (p policy) document(h http.Header, host string) {
 		"media-src 'self' blob: mediastream:",
 		"connect-src " + connect,
 		"manifest-src 'self'",
+		"worker-src 'self'",
 		"base-uri 'none'",
 		"form-action 'none'",
 		"frame-ancestors " + p.ancestors,
 		"require-trusted-types-for 'script'",
-		"trusted-types 'none'",
+		"trusted-types rondo-worker", // page/notify.js: the address of the service worker, and no other
 	}, "; "))
 	h.Set("Permissions-Policy", permissions)
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")

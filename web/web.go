@@ -45,6 +45,9 @@ type site struct {
 	lost   *asset            // the 404 page, likewise
 }
 
+// workerPath is where the service worker must be so that all of the site is its scope.
+const workerPath = "/sw.js"
+
 // rootFile names the file that browsers and crawlers ask for at the top.
 func rootFile(path string) string {
 	switch path {
@@ -54,6 +57,8 @@ func rootFile(path string) string {
 		return "page/robots.txt"
 	case "/manifest.webmanifest":
 		return "page/manifest.webmanifest"
+	case workerPath:
+		return "page/sw.js"
 	case "/apple-touch-icon.png":
 		return "page/icon-180.png"
 	}
@@ -106,7 +111,12 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request, path string) {
 		return
 	}
 	if a := s.assets[rootFile(path)]; a != nil {
-		a.serve(w, r, http.StatusOK, anHour)
+		cache := anHour
+		if path == workerPath {
+			cache = revalidate // it must not be older than the page
+			s.policy.worker(w.Header())
+		}
+		a.serve(w, r, http.StatusOK, cache)
 		return
 	}
 	if rest, ok := strings.CutPrefix(path, "/_/"); ok {

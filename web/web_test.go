@@ -61,6 +61,7 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/favicon.ico", 200, "image/png", anHour},
 		{"GET", "/apple-touch-icon.png", 200, "image/png", anHour},
 		{"GET", "/manifest.webmanifest", 200, "application/manifest+json", anHour},
+		{"GET", "/sw.js", 200, "text/javascript; charset=utf-8", revalidate},
 		{"OPTIONS", "/sdk/rondo.js", 204, "", ""},
 		{"POST", "/", 405, "text/plain; charset=utf-8", ""},
 	} {
@@ -78,7 +79,7 @@ func TestRoutes(t *testing.T) {
 
 func TestEveryAnswerIsGuarded(t *testing.T) {
 	h := Handler(Config{})
-	for _, p := range []string{"/", "/r/abc", "/nothing", "/sdk/rondo.js", "/robots.txt", "/_/x/page/app.js"} {
+	for _, p := range []string{"/", "/r/abc", "/nothing", "/sdk/rondo.js", "/robots.txt", "/sw.js", "/_/x/page/app.js"} {
 		r := get(t, h, "GET", p)
 		for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"} {
 			if got := r.Header.Get(name); got != want {
@@ -97,7 +98,7 @@ func TestDocumentPolicy(t *testing.T) {
 	csp := r.Header.Get("Content-Security-Policy")
 	for _, want := range []string{
 		"script-src 'self';", "style-src 'self';", "connect-src 'self' ws://rondo.example:8443 wss://rondo.example:8443;",
-		"base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'", "require-trusted-types-for 'script'", "media-src 'self' blob:",
+		"base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'", "require-trusted-types-for 'script'", "media-src 'self' blob:", "worker-src 'self';",
 	} {
 		if !strings.Contains(csp, want) {
 			t.Errorf("policy lacks %q: %s", want, csp)
@@ -113,6 +114,24 @@ func TestDocumentPolicy(t *testing.T) {
 		if !strings.Contains(permissions, want) {
 			t.Errorf("permissions lack %q: %s", want, permissions)
 		}
+	}
+}
+
+// TestWorker: the service worker is no module that pages load, and handles no requests.
+func TestWorker(t *testing.T) {
+	s, err := newSite(Config{}, files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(s.index.body), "sw.js") {
+		t.Error("the page loads it")
+	}
+	r := get(t, s, "GET", "/sw.js")
+	if text := body(t, r); strings.Contains(text, "'fetch'") || strings.Contains(text, "importScripts") || !strings.Contains(text, "'push'") {
+		t.Errorf("the worker does other things: %s", text)
+	}
+	if csp := r.Header.Get("Content-Security-Policy"); !strings.HasPrefix(csp, "default-src 'none'; img-src 'self';") || strings.Contains(csp, "script-src") {
+		t.Errorf("policy %q", csp)
 	}
 }
 

@@ -1,4 +1,5 @@
 import { Account } from '../sdk/rondo.js';
+import { Notify } from './notify.js';
 import { drawFace } from './picture.js';
 import { AccountDialog } from './profile.js';
 import { SignDialog } from './sign.js';
@@ -19,6 +20,7 @@ export class AccountPart {
   #rondo = /** @type {Rondo | null} */ (null);
   #sign = /** @type {SignDialog | null} */ (null);
   #dialog = /** @type {AccountDialog | null} */ (null);
+  #notify = new Notify(this.account);
   #name = () => '';
   #changed = () => {};
   #late = false; // the connection is still of who we were before
@@ -37,7 +39,7 @@ export class AccountPart {
     this.#changed = changed;
     const { account } = this;
     this.#sign = new SignDialog({ account, rondo, name, done: (login, fresh) => this.#entered(login, fresh) });
-    this.#dialog = new AccountDialog(account);
+    this.#dialog = new AccountDialog(account, this.#notify);
     for (const id of ['account-open', 'extras-account', 'as-user-change']) {
       $(id, HTMLButtonElement).addEventListener('click', () => this.open(id === 'extras-account' ? 'signup' : undefined));
     }
@@ -93,6 +95,7 @@ export class AccountPart {
   async #restore() {
     try {
       if (await this.account.restore()) this.#renewAt(this.account.until);
+      else void this.#notify.follow(null).catch(() => {}); // the session may have run out
     } catch {
       if (this.account.known) this.#timer = window.setTimeout(() => void this.#restore(), tryAgain);
     }

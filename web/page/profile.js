@@ -1,6 +1,7 @@
 import { Chips } from './chips.js';
 import { Mistake, ServerForm, checkPassword, digitsOf } from './form.js';
 import { fillLanguages, languageNames } from './landing.js';
+import { notifyWords } from './notify.js';
 import { PasskeyList } from './passkeys.js';
 import { drawFace, profilePicture } from './picture.js';
 import { qrPicture } from './qr.js';
@@ -11,6 +12,7 @@ import { accountWords, ago } from './words.js';
 /** @typedef {import('../sdk/rondo.js').Account} Account */
 /** @typedef {import('../sdk/rondo.js').Device} Device */
 /** @typedef {import('../sdk/rondo.js').Confirm} Confirm */
+/** @typedef {import('./notify.js').Notify} Notify */
 
 const tabs = /** @type {const} */ (['profile', 'devices', 'security', 'data']);
 
@@ -38,10 +40,12 @@ export class AccountDialog {
   /** @type {string[]} */
   #codes = [];
   #touched = false; // something was written into the profile
+  #notify;
 
-  /** @param {Account} account */
-  constructor(account) {
+  /** @param {Account} account @param {Notify} notify */
+  constructor(account, notify) {
     this.#account = account;
+    this.#notify = notify;
     const names = languageNames();
     this.#interests = new Chips({ box: $('profile-interest-chips', HTMLElement), entry: $('profile-interests', HTMLInputElement), kind: 'interest', max: 10, changed: () => {} });
     this.#languages = new Chips({ box: $('profile-language-chips', HTMLElement), entry: $('profile-languages', HTMLSelectElement), kind: 'own-language', max: 2, label: names, changed: () => {} });
@@ -111,7 +115,10 @@ export class AccountDialog {
       tab.tabIndex = name === which ? 0 : -1;
       $(`panel-${name}`, HTMLElement).hidden = name !== which;
     }
-    if (which === 'devices') void this.#listDevices();
+    if (which === 'devices') {
+      void this.#listDevices();
+      void this.#drawNotify();
+    }
     if (which === 'security') void this.#passkeys.list();
   }
 
@@ -136,6 +143,7 @@ export class AccountDialog {
       this.#ask({ title: 'Put the account to rest?', words: 'You are logged out on every device, and nobody sees your picture. Nothing is deleted: the next login brings the account back.', button: 'Put to rest', work: async (c) => { await this.#account.deactivate(c); say('Your account rests. The next login brings it back.'); } }));
     click('delete', () =>
       this.#ask({ title: 'Delete the account?', words: 'Your name, picture, e-mail address, devices and settings are deleted on the server, at once and for good. You are logged out everywhere, and your username is free for others.', button: 'Delete for good', danger: true, work: async (c) => { await this.#account.delete(c); say('Your account is deleted'); } }));
+    $('notify', HTMLInputElement).addEventListener('change', () => void this.#work(() => this.#switchNotify()));
     const code = $('totp-code', HTMLInputElement);
     code.addEventListener('input', () => {
       code.value = digitsOf(code.value, 6);
@@ -166,7 +174,7 @@ export class AccountDialog {
   /** @param {unknown} err */
   #failed(err) {
     const box = $('account-error', HTMLElement);
-    box.textContent = accountWords(err);
+    box.textContent = notifyWords(err) || accountWords(err);
     box.hidden = false;
   }
 
@@ -291,6 +299,28 @@ export class AccountDialog {
       say(`${d.name} is logged out`);
     }));
     return item;
+  }
+
+  // ---- notifications ----
+
+  async #drawNotify() {
+    const state = await this.#notify.state().catch(() => /** @type {const} */ ('none'));
+    $('notify-part', HTMLElement).hidden = state === 'none';
+    const box = $('notify', HTMLInputElement);
+    box.checked = state === 'on';
+    box.disabled = state === 'blocked';
+    $('notify-words', HTMLElement).textContent = state === 'blocked' ? notifyWords({ code: 'blocked' }) : 'Of new messages while the page is closed. Only this device can read them.';
+  }
+
+  async #switchNotify() {
+    const box = $('notify', HTMLInputElement);
+    $('account-error', HTMLElement).hidden = true;
+    try {
+      await (box.checked ? this.#notify.on() : this.#notify.off());
+      say(box.checked ? 'This device tells you of new messages' : 'This device tells you of nothing any more');
+    } finally {
+      await this.#drawNotify();
+    }
   }
 
   // ---- security ----

@@ -51,6 +51,7 @@ import { webStore } from './storage.js';
  */
 
 /** @typedef {{expires_at: number}} Pending a code is on its way by mail */
+/** @typedef {{id: string, service: string, created_at: number}} PushDevice a browser that is told of new messages; service: the host of its push service */
 /** @typedef {{password: string, code?: string}} Confirm for steps that a stolen session must not take alone */
 
 /**
@@ -283,6 +284,37 @@ export class Account extends Emitter {
   /** @param {string} id @returns {Promise<void>} */
   revokeDevice(id) {
     return this.#own('DELETE', `/me/devices/${encodeURIComponent(id)}`);
+  }
+
+  // ---- notifications ----
+
+  /** @returns {Promise<string>} a browser's `applicationServerKey`; '': this server sends no notifications */
+  async pushKey() {
+    try {
+      return (await this.#ask('GET', '/push')).key;
+    } catch (err) {
+      if (err instanceof RondoError && err.code === 'not_found') return '';
+      throw err;
+    }
+  }
+
+  /** @returns {Promise<PushDevice[]>} the browsers that are told of new messages, the oldest first */
+  async pushDevices() {
+    return (await this.#own('GET', '/me/push')).devices;
+  }
+
+  /**
+   * Sends notifications to a browser for as long as this session lives.
+   * @param {{endpoint: string, keys: {p256dh: string, auth: string}}} subscription of its PushManager
+   * @returns {Promise<PushDevice>}
+   */
+  addPushDevice(subscription) {
+    return this.#own('POST', '/me/push', { body: subscription });
+  }
+
+  /** @param {string} id the SHA-256 of the endpoint in base64url @returns {Promise<void>} */
+  removePushDevice(id) {
+    return this.#own('DELETE', `/me/push/${encodeURIComponent(id)}`);
   }
 
   /** @param {Confirm} confirm @returns {Promise<{secret: string, url: string}>} */

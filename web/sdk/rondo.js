@@ -35,6 +35,7 @@ export { browserStorage, memoryStore } from './storage.js';
 /** @typedef {import('./account.js').Device} Device */
 /** @typedef {import('./account.js').Login} Login */
 /** @typedef {import('./account.js').Passkey} Passkey */
+/** @typedef {import('./account.js').PushDevice} PushDevice */
 /** @typedef {import('./types.js').Found} Found */
 /** @typedef {import('./types.js').Ice} Ice */
 /** @typedef {import('./types.js').Limits} Limits */

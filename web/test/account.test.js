@@ -251,6 +251,10 @@ test('account: every path is of the OpenAPI document', async () => {
   await a.devices();
   await a.renameDevice('{id}', 'n');
   await a.revokeDevice('{id}');
+  await a.pushKey();
+  await a.pushDevices();
+  await a.addPushDevice({ endpoint: 'e', keys: { p256dh: 'p', auth: 'a' } });
+  await a.removePushDevice('{id}');
   await a.enrolTotp(c);
   await a.confirmTotp('1');
   await a.disableTotp(c);
@@ -275,4 +279,24 @@ test('account: a device’s id cannot leave its path', async () => {
   const s = server(() => ({ status: 204 }));
   await s.tab().revokeDevice('../../auth/logout');
   assert.equal(s.asked[0].path, '/me/devices/..%2F..%2Fauth%2Flogout');
+});
+
+test('where notifications go: no key where there are none, and each ask its own', async () => {
+  let there = true;
+  const s = server((a) => {
+    if (a.path === '/push') return there ? { body: { key: 'K' } } : problem(404, 'not_found');
+    if (a.path === '/me/push' && a.method === 'GET') return { body: { devices: [{ id: 'd', service: 'push.example', created_at: 1 }] } };
+    if (a.path === '/me/push') return { body: { id: 'd', service: 'push.example', created_at: 1 } };
+    return { status: 204 };
+  });
+  const account = s.tab();
+  assert.equal(await account.pushKey(), 'K');
+  there = false;
+  assert.equal(await account.pushKey(), '');
+  const subscription = { endpoint: 'https://push.example/x', keys: { p256dh: 'p', auth: 'a' } };
+  assert.equal((await account.addPushDevice(subscription)).id, 'd');
+  assert.deepEqual((await account.pushDevices()).map((d) => d.id), ['d']);
+  await account.removePushDevice('a/b');
+  assert.deepEqual(s.asked.map((a) => `${a.method} ${a.path}`), ['GET /push', 'GET /push', 'POST /me/push', 'GET /me/push', 'DELETE /me/push/a%2Fb']);
+  assert.deepEqual(s.asked[2].body, subscription);
 });
