@@ -54,7 +54,7 @@ type castHead struct {
 	Orphan bool `json:"d,omitempty"`
 }
 
-func (h castHead) push(d []byte) signaling.Push {
+func (h *castHead) push(d []byte) signaling.Push {
 	return signaling.Push{Type: h.Type, Room: h.Room, From: h.From, Kind: h.Kind, N: h.N, D: d, Class: h.Class, Key: h.Key, Unstated: h.Type == protocol.TypeSignal}
 }
 
@@ -162,7 +162,7 @@ func (s *Server) deliverCast(h castHead, d []byte) {
 			frame = &f
 		}
 		for _, id := range targets {
-			if !s.pushTo(id, h, push, frame) { // it moved in this moment
+			if !s.pushTo(id, &h, &push, frame) { // it moved in this moment
 				if to, ok := s.passage.from(h.Room)[id]; ok {
 					s.forward(id, to, h, d)
 				}
@@ -178,7 +178,7 @@ func (s *Server) deliverCast(h castHead, d []byte) {
 
 // pushTo hands a push to one local session. It returns false if the session has
 // moved.
-func (s *Server) pushTo(id protocol.SessionID, h castHead, push signaling.Push, frame *signaling.Frame) bool {
+func (s *Server) pushTo(id protocol.SessionID, h *castHead, push *signaling.Push, frame *signaling.Frame) bool {
 	sess, ok := s.hub.Lookup(id)
 	switch {
 	case !ok:
@@ -189,7 +189,7 @@ func (s *Server) pushTo(id protocol.SessionID, h castHead, push signaling.Push, 
 	case frame != nil:
 		ok = sess.PushFrame(*frame)
 	default:
-		ok = sess.Push(push)
+		ok = sess.Push(*push)
 	}
 	if h.Ends && ok {
 		s.seats.leave(id, h.Room)
@@ -199,13 +199,15 @@ func (s *Server) pushTo(id protocol.SessionID, h castHead, push signaling.Push, 
 }
 
 // deliverTo hands a push to one session, here or where it went; false if
-// nobody knows of it.
-func (s *Server) deliverTo(id protocol.SessionID, h castHead, d []byte) bool {
+// nobody knows of it. Heads are passed on by reference on the way of a signal: with
+// a copy in each of its calls a stack of 4 KiB would not do.
+func (s *Server) deliverTo(id protocol.SessionID, h *castHead, d []byte) bool {
 	if s.seats.sits(id, h.Room) {
 		if h.Snapshot != nil {
 			s.seats.update(*h.Snapshot)
 		}
-		if s.pushTo(id, h, h.push(d), nil) {
+		push := h.push(d)
+		if s.pushTo(id, h, &push, nil) {
 			return true
 		}
 	}
@@ -213,17 +215,16 @@ func (s *Server) deliverTo(id protocol.SessionID, h castHead, d []byte) bool {
 	if !ok || to.move <= h.Move {
 		return false
 	}
-	s.forward(id, to, h, d)
+	s.forward(id, to, *h, d)
 	return true
 }
 
 // sendTo hands a push to one member, on whatever node; it arrives only if that
 // session still sits in the room then.
-func (s *Server) sendTo(m rooms.Member, h castHead, d []byte) error {
+func (s *Server) sendTo(m *rooms.Member, h *castHead, d []byte) error {
 	h.Session = m.Session
 	if seeded.SignalLate.Hit() {
-		late := slices.Clone(d)
-		time.AfterFunc(100*time.Millisecond, func() { _ = s.sendTo(m, h, late) })
+		s.sendLate(*m, *h, slices.Clone(d))
 		return nil
 	}
 	if m.Node != s.node && seeded.SignalLost.Hit() {
@@ -232,17 +233,22 @@ func (s *Server) sendTo(m rooms.Member, h castHead, d []byte) error {
 	return s.sendSignal(m, h, d)
 }
 
+// sendLate is sendTo after a while.
+func (s *Server) sendLate(m rooms.Member, h castHead, d []byte) {
+	time.AfterFunc(100*time.Millisecond, func() { _ = s.sendTo(&m, &h, d) })
+}
+
 // deliverOne hands a push to one member, now or when it takes its seat: its former
 // node may pass this on while the session itself is still on its way, and its
 // partner may have been told of their match earlier. The caller holds kept.mu, at
 // least for reading.
-func (s *Server) deliverOne(h castHead, d []byte) {
+func (s *Server) deliverOne(h *castHead, d []byte) {
 	if s.deliverTo(h.Session, h, d) {
 		return
 	}
 	_, here := s.hub.Lookup(h.Session)
 	if h.Move != 0 || here && !s.seats.hasLeft(h.Session, h.Room) {
-		s.passage.keep(h.Session, h, d)
+		s.passage.keep(h.Session, *h, d)
 	}
 }
 
@@ -250,7 +256,7 @@ func (s *Server) deliverOne(h castHead, d []byte) {
 // holds kept.mu.
 func (s *Server) deliverEarly(id protocol.SessionID, room protocol.RoomID) {
 	for _, p := range s.passage.arrived(id, room) {
-		s.deliverTo(id, p.head, p.d)
+		s.deliverTo(id, &p.head, p.d)
 	}
 }
 
@@ -273,7 +279,7 @@ func (s *Server) receiveSignal(m bus.Message) {
 	s.remember(h, d)
 	s.kept.mu.RLock()
 	defer s.kept.mu.RUnlock()
-	s.deliverOne(h, d)
+	s.deliverOne(&h, d)
 }
 
 func (s *Server) publish(m bus.Message) {

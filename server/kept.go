@@ -73,26 +73,27 @@ func (k *kept) prune(now time.Time) {
 
 // sendSignal hands a signal to the session at m's node. The lock makes one order
 // of this and of a resend.
-func (s *Server) sendSignal(m rooms.Member, h castHead, d []byte) error {
+func (s *Server) sendSignal(m *rooms.Member, h *castHead, d []byte) error {
 	if m.Node == s.node {
 		s.kept.mu.RLock()
 		defer s.kept.mu.RUnlock()
 		s.deliverOne(h, d)
 		return nil
 	}
-	payload, err := encodeCast(h, d)
+	payload, err := encodeCast(*h, d)
 	if err != nil {
 		return err
 	}
 	s.kept.mu.Lock()
 	defer s.kept.mu.Unlock()
-	if now, ok := s.seats.nodeOf(h.Room, h.Session); ok && now != m.Node {
-		if m.Node = now; now == s.node {
+	to := m.Node
+	if now, ok := s.seats.nodeOf(h.Room, h.Session); ok && now != to {
+		if to = now; now == s.node {
 			s.deliverOne(h, d)
 			return nil
 		}
 	}
-	if err := s.bus.Publish(bus.Message{To: m.Node, Kind: kindSignal, Key: string(h.Room), Payload: payload}); err != nil {
+	if err := s.bus.Publish(bus.Message{To: to, Kind: kindSignal, Key: string(h.Room), Payload: payload}); err != nil {
 		return err
 	}
 	if h.N != 0 { // else nobody could tell that it came before
@@ -115,7 +116,7 @@ func (s *Server) reenter(id protocol.SessionID, st seat, room rooms.Room) bool {
 	}
 	for _, p := range s.kept.forLocked(room.ID, id, time.Now()) {
 		if h, d, err := decodeCast(p); err == nil { // it was encoded here
-			s.deliverOne(h, d)
+			s.deliverOne(&h, d)
 		}
 	}
 	return true

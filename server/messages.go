@@ -78,7 +78,7 @@ func (s *Server) handlers() map[protocol.Type]signaling.Handler {
 	all := map[protocol.Type]signaling.Handler{}
 	for t, m := range table {
 		all[t] = signaling.Handler{
-			Rate: ratelimit.Rate{PerSecond: m.perSecond, Burst: m.burst}, Group: m.group,
+			Rate: ratelimit.Rate{PerSecond: m.perSecond, Burst: m.burst}, Group: m.group, Brief: t == protocol.TypeSignal,
 			Serve: func(ctx context.Context, sess *signaling.Session, in *protocol.Message) (any, error) {
 				who, role := principal(sess), s.roomRole(sess, in.Room)
 				if err := auth.Allowed(who, m.action, auth.Resource{Owner: who.Identity, Room: role}); err != nil {
@@ -96,9 +96,8 @@ func (s *Server) handlers() map[protocol.Type]signaling.Handler {
 
 // roomRole is what the session is in the room; "" if it does not sit there.
 func (s *Server) roomRole(sess *signaling.Session, room protocol.RoomID) auth.RoomRole {
-	st, _, ok := s.seats.of(sess.ID())
 	switch {
-	case !ok || st.room != room:
+	case !s.seats.sits(sess.ID(), room):
 		return ""
 	case sess.User().Guest:
 		return auth.RoomGuest

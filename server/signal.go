@@ -24,31 +24,31 @@ func (s *Server) signal(_ context.Context, sess *signaling.Session, m *protocol.
 	if !ok || st.room != m.Room {
 		return nil, protocol.Errorf(protocol.CodeStaleCall, "you are not in that room now")
 	}
-	to, err := recipient(room, st.me, m.To)
+	to, err := recipient(&room, st.me, m.To)
 	if err != nil {
 		return nil, err
 	}
 	head := castHead{Type: protocol.TypeSignal, Room: m.Room, From: st.me, Kind: m.Kind, N: m.ID, Class: signaling.MustDeliver}
-	if err := s.sendTo(to, head, m.D); err != nil {
+	if err := s.sendTo(to, &head, m.D); err != nil {
 		return nil, protocol.Errorf(protocol.CodeUnavailable, "the other node cannot be reached")
 	}
 	return nil, nil
 }
 
 // recipient finds whom a signal is for.
-func recipient(room rooms.Room, me, to protocol.MemberID) (rooms.Member, error) {
+func recipient(room *rooms.Room, me, to protocol.MemberID) (*rooms.Member, error) {
 	if to == "" && room.Capacity > 2 {
-		return rooms.Member{}, protocol.Errorf(protocol.CodeBadRequest, "to: name a member in a room of more than two seats")
+		return nil, protocol.Errorf(protocol.CodeBadRequest, "to: name a member in a room of more than two seats")
 	}
 	if to == me {
-		return rooms.Member{}, protocol.Errorf(protocol.CodeBadRequest, "to: that is you")
+		return nil, protocol.Errorf(protocol.CodeBadRequest, "to: that is you")
 	}
-	for _, m := range room.Members {
-		if m.ID != me && (to == "" || m.ID == to) {
+	for i := range room.Members {
+		if m := &room.Members[i]; m.ID != me && (to == "" || m.ID == to) {
 			return m, nil
 		}
 	}
-	return rooms.Member{}, protocol.Errorf(protocol.CodePeerGone, "that member is not in the room")
+	return nil, protocol.Errorf(protocol.CodePeerGone, "that member is not in the room")
 }
 
 // callState counts how a call went.

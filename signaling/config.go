@@ -56,6 +56,7 @@ type Request struct {
 type Handler struct {
 	Rate  ratelimit.Rate // zero: no limit but the bytes of the session
 	Group string         // handlers of one Group share a bucket, with the Rate of each; "" means one of its own
+	Brief bool           // Serve waits for nothing and keeps nothing of ctx, which then has no deadline and costs nothing
 
 	// Serve handles m for s and returns the d of the reply (nil for {}), which is
 	// sent if m carries an id. m.D is valid until Serve returns. ctx ends after

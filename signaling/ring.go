@@ -16,33 +16,62 @@ type entry struct {
 	b    []byte
 }
 
+// keepEntries is what an empty ring keeps room for: a client that acknowledges each
+// push costs no memory then.
+const keepEntries = 2
+
 // add appends e and makes room for it.
 func (r *ring) add(e entry, l *Limits) {
-	r.entries = append(r.entries, e)
 	r.bytes += len(e.b)
 	n := 0
-	for ; len(r.entries)-n > l.RingMessages || r.bytes > l.RingBytes; n++ {
-		r.lost(n)
+	for ; n < len(r.entries) && (len(r.entries)-n >= l.RingMessages || r.bytes > l.RingBytes); n++ {
+		r.lost(n, &e)
 		r.bytes -= len(r.entries[n].b)
 	}
 	r.drop(n)
-}
-
-// lost notes that entry n goes while the client may not have it. A room frame
-// with another one of its room behind it does no harm: its own order shows the
-// client the gap, and how to fill it (section 8).
-func (r *ring) lost(n int) {
-	e := r.entries[n]
-	if e.own {
-		r.heals = max(r.heals, e.seq)
+	if r.bytes > l.RingBytes {
+		r.lose(&e)
+		r.bytes -= len(e.b)
 		return
 	}
-	for i := len(r.entries) - 1; i > n; i-- {
-		if later := r.entries[i]; !later.own && later.room == e.room {
+	if n := len(r.entries); n == cap(r.entries) {
+		r.grow(min(max(keepEntries, 4*n), max(n+1, l.RingMessages)))
+	}
+	r.entries = append(r.entries, e)
+}
+
+func (r *ring) grow(to int) {
+	r.entries = append(make([]entry, 0, to), r.entries...)
+}
+
+// lost notes that entry n goes while the client may not have it, and next comes. A
+// room frame with another one of its room behind it does no harm: its own order shows
+// the client the gap, and how to fill it (section 8).
+func (r *ring) lost(n int, next *entry) {
+	e := &r.entries[n]
+	if !e.own {
+		if e.heals(next) {
 			return
 		}
+		for i := len(r.entries) - 1; i > n; i-- {
+			if e.heals(&r.entries[i]) {
+				return
+			}
+		}
 	}
-	r.heals = max(r.heals, e.seq+1)
+	r.lose(e)
+}
+
+// heals reports whether a client that gets later can see that it misses e.
+func (e *entry) heals(later *entry) bool { return !later.own && later.room == e.room }
+
+// lose notes that a client that does not have e cannot be healed.
+func (r *ring) lose(e *entry) {
+	if e.own {
+		r.heals = max(r.heals, e.seq)
+	} else {
+		r.heals = max(r.heals, e.seq+1)
+	}
 }
 
 // ack forgets what a client has that received every push up to seq, and with it
@@ -58,11 +87,11 @@ func (r *ring) ack(seq uint64) {
 	r.drop(n)
 }
 
-// drop takes out the first n entries; an empty ring keeps no memory.
+// drop takes out the first n entries; an empty ring keeps hardly any memory.
 func (r *ring) drop(n int) {
 	switch {
 	case n == 0:
-	case n == len(r.entries):
+	case n == len(r.entries) && cap(r.entries) > keepEntries:
 		r.entries = nil
 	default:
 		rest := copy(r.entries, r.entries[n:])

@@ -115,7 +115,7 @@ func (s *Session) dispatch(m *protocol.Message, now time.Time) answer {
 	if ok, retry := r.take(s, now); !ok {
 		return s.refuse(m, r.limit, now, retry)
 	}
-	return s.run(r, m)
+	return s.run(r, m, now)
 }
 
 // plain answers what has no handler: a ping, or a type unknown here.
@@ -158,11 +158,14 @@ func (s *Session) fail(m *protocol.Message, e *protocol.Error) answer {
 
 // run runs the handler. A panic costs the client its socket, and nobody else
 // anything.
-func (s *Session) run(r *route, m *protocol.Message) answer {
+func (s *Session) run(r *route, m *protocol.Message, begin time.Time) answer {
 	h := s.hub
-	ctx := newLazyContext(h.ctx, h.cfg.Limits.Handler)
-	defer ctx.end()
-	begin := time.Now()
+	ctx := h.ctx
+	if !r.Brief {
+		lazy := newLazyContext(h.ctx, h.cfg.Limits.Handler)
+		defer lazy.end()
+		ctx = lazy
+	}
 	var d any
 	err, panicked := h.guard(string(m.Type), func() (err error) {
 		d, err = r.Serve(ctx, s, m)

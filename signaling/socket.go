@@ -351,13 +351,14 @@ func comeBack(spread time.Duration) time.Duration {
 // heard implements events: any byte is a sign of life. What no limit of a
 // session sees, such as frames without content, is bounded here.
 func (k *socket) heard(n int) {
-	k.lastIn.Store(int64(k.hub.clock()))
+	now := time.Now()
+	k.lastIn.Store(int64(now.Sub(k.hub.start)))
 	if k.watched.Load() {
 		k.wake()
 	}
 	rate := k.hub.cfg.Limits.Bytes
 	rate.PerSecond, rate.Burst = rawFactor*rate.PerSecond, rawFactor*rate.Burst
-	if ok, _ := k.raw.Take(time.Now(), float64(n), rate); !ok && k.t != nil {
+	if ok, _ := k.raw.Take(now, float64(n), rate); !ok && k.t != nil {
 		k.close(protocol.CloseRateLimited, k.hub.retryReason())
 	}
 }

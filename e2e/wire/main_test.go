@@ -5,12 +5,15 @@ package wire
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,18 +22,44 @@ import (
 	"github.com/rondo-chat/rondo/internal/testenv"
 )
 
-// roleEnv makes this binary one of the servers.
-const roleEnv = "RONDO_WIRE_ROLE"
+const (
+	// roleEnv makes this binary one of the servers.
+	roleEnv = "RONDO_WIRE_ROLE"
+	// profileEnv is a folder where servers leave profiles of CPU and allocations.
+	profileEnv = "RONDO_WIRE_PROFILE"
+)
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv(roleEnv); role != "" {
-		if err := serve(role, os.Stdin, os.Stdout); err != nil {
+		if err := profiled(role, func() error { return serve(role, os.Stdin, os.Stdout) }); err != nil {
 			fmt.Fprintln(os.Stderr, role+":", err)
 			os.Exit(1)
 		}
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
+}
+
+// profiled runs f, under a profiler if one is asked for.
+func profiled(role string, f func() error) error {
+	dir := os.Getenv(profileEnv)
+	if dir == "" {
+		return f()
+	}
+	out, err := os.Create(filepath.Join(dir, role+".cpu"))
+	if err != nil {
+		return err
+	}
+	if err := pprof.StartCPUProfile(out); err != nil {
+		return err
+	}
+	err = f()
+	pprof.StopCPUProfile()
+	allocs, no := os.Create(filepath.Join(dir, role+".allocs"))
+	if no != nil {
+		return errors.Join(err, out.Close(), no)
+	}
+	return errors.Join(err, out.Close(), pprof.Lookup("allocs").WriteTo(allocs, 0), allocs.Close())
 }
 
 // used is what a server has used since it began.
@@ -110,10 +139,14 @@ func start(b *testing.B, role string) *server {
 		b.Fatal(err)
 	}
 	cmd.Stdin, cmd.Stdout = inR, outW
-	testenv.Start(b, cmd)
+	p := testenv.Start(b, cmd)
 	inR.Close()
 	outW.Close()
-	b.Cleanup(func() { in.Close(); out.Close() })
+	b.Cleanup(func() {
+		in.Close() // which ends it
+		_ = p.Wait(5 * time.Second)
+		out.Close()
+	})
 	s := &server{b: b, in: in, out: bufio.NewScanner(out)}
 	s.addr = s.used().Addr
 	return s
