@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rondo-chat/rondo/internal/pause"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -38,18 +39,10 @@ func (l *Log) append(ctx context.Context, m Message) (Message, bool, error) {
 
 // until waits for the instant.
 func until(ctx context.Context, at time.Time) error {
-	d := time.Until(at)
-	if d <= 0 {
-		return nil
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
+	if pause.For(ctx, time.Until(at)) != nil {
 		return &protocol.Error{Code: protocol.CodeUnavailable, Msg: "the chat is being put back", Retry: time.Second}
-	case <-t.C:
-		return nil
 	}
+	return nil
 }
 
 // page reads a page, after what the store has lost was put back.

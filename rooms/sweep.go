@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rondo-chat/rondo/auth"
+	"github.com/rondo-chat/rondo/internal/pause"
 	"github.com/rondo-chat/rondo/internal/seeded"
 	"github.com/rondo-chat/rondo/protocol"
 )
@@ -278,7 +279,7 @@ func (r *Registry) surely(ctx context.Context, id protocol.RoomID, f step, wrote
 	op := auth.Random(5)
 	room, err := r.write(ctx, id, op, f)
 	for wrote() && protocol.CodeOf(err) == protocol.CodeUnavailable {
-		if !pause(ctx, r.cfg.Sweep) {
+		if pause.For(ctx, r.cfg.Sweep) != nil {
 			return Room{}, ctx.Err()
 		}
 		room, err = r.write(ctx, id, op, f)
@@ -314,18 +315,6 @@ func (r *Registry) evict(ctx context.Context, id protocol.RoomID, lost func(Memb
 	return nil
 }
 
-// pause waits for d and reports whether the context still holds.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
-}
-
 // expire removes the room if it is empty and its time has passed. Like evict it
 // asks until it knows: the store names the room to nobody else, and not again.
 func (r *Registry) expire(ctx context.Context, id protocol.RoomID) error {
@@ -341,7 +330,7 @@ func (r *Registry) expire(ctx context.Context, id protocol.RoomID) error {
 			return nil
 		case protocol.CodeOf(err) != protocol.CodeUnavailable:
 			return err
-		case !pause(ctx, r.cfg.Sweep):
+		case pause.For(ctx, r.cfg.Sweep) != nil:
 			return ctx.Err()
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rondo-chat/rondo/events"
+	"github.com/rondo-chat/rondo/internal/pause"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -54,7 +55,7 @@ func (s *Sink) gather(ctx context.Context, e events.Event, list map[place]push) 
 	if !ok || !time.Now().Before(until) {
 		return nil
 	}
-	if err := pause(ctx, min(s.cfg.Delay, time.Until(time.UnixMilli(e.At).Add(s.cfg.Delay)))); err != nil {
+	if err := pause.For(ctx, min(s.cfg.Delay, time.Until(time.UnixMilli(e.At).Add(s.cfg.Delay)))); err != nil {
 		return err
 	}
 	kind, name, err := s.cfg.Devices.Room(ctx, e.Room)
@@ -123,19 +124,4 @@ func cut(s string, n int) string {
 func topic(d Device, room protocol.RoomID) string {
 	sum := sha256.Sum256([]byte(d.Keys.Auth + " " + string(room)))
 	return base64.RawURLEncoding.EncodeToString(sum[:24])
-}
-
-// pause waits, or ends with ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/rondo-chat/rondo/internal/pause"
 )
 
 // DB is an open database. Its methods may be called by any number of goroutines.
@@ -271,7 +273,7 @@ func (db *DB) run(ctx context.Context, p *pool, c call, f func(*Tx) error) error
 				break
 			}
 		}
-		if kind == "" || try >= maxTries || !pause(ctx, try, kind) {
+		if kind == "" || try >= maxTries || !rest(ctx, try, kind) {
 			break
 		}
 		db.metrics.retries.WithLabelValues(string(kind)).Inc()
@@ -292,21 +294,14 @@ func again(err error) Kind {
 	return e.Kind
 }
 
-// pause waits before the next try, longer each time and never as long as
+// rest waits before the next try, longer each time and never as long as
 // another one, and reports whether there is time for it.
-func pause(ctx context.Context, try int, kind Kind) bool {
+func rest(ctx context.Context, try int, kind Kind) bool {
 	longest := min(firstPause<<min(try, 10), longestPause)
 	if kind == KindUnavailable {
 		longest = reconnectPause
 	}
-	timer := time.NewTimer(rand.N(longest) + 1)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
+	return pause.For(ctx, rand.N(longest)+1) == nil
 }
 
 // once runs one try: waits for a connection as long as ctx allows, and from

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
+
+	"github.com/rondo-chat/rondo/internal/pause"
 )
 
 var setName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,30}$`)
@@ -160,7 +162,7 @@ func (db *DB) lockServer(ctx context.Context, pool *sql.DB) (*sql.Conn, error) {
 			return conn, nil
 		}
 		if err == nil {
-			err = wait(ctx, lockPause)
+			err = pause.For(ctx, lockPause)
 		}
 		if err != nil {
 			discard(conn)
@@ -209,22 +211,11 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 		}
 		err = wrap(err)
 		if e, ok := errors.AsType[*Error](err); ok && e.Kind == kindBusy {
-			err = wait(ctx, lockPause)
+			err = pause.For(ctx, lockPause)
 		}
 		if err != nil {
 			_ = pool.Close()
 			return nil, wrap(err)
 		}
-	}
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
