@@ -30,7 +30,8 @@ func TestUclient(t *testing.T) {
 		c.lastChannel = 0x7FFF
 	})
 	peerPort := startPeer(t, peerd)
-	udp, tls := s.testAddr(t, overUDP).Port(), s.testAddr(t, overTLS).Port()
+	shareWithWeb(t, s)
+	udp, tls, https := s.testAddr(t, overUDP).Port(), s.testAddr(t, overTLS).Port(), s.testAddr(t, overHTTPS).Port()
 	for _, run := range []struct {
 		name  string
 		port  uint16
@@ -51,6 +52,7 @@ func TestUclient(t *testing.T) {
 		{"tls channel", tls, "-t -S"},
 		{"tls send", tls, "-t -S -s"},
 		{"tls client to client", tls, "-t -S -y"},
+		{"https channel", https, "-t -S"},
 	} {
 		t.Run(run.name, func(t *testing.T) {
 			t.Parallel() // each of them mostly waits

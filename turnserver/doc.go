@@ -15,7 +15,8 @@
 //
 // # Parts
 //
-// A client's bytes come in by a listener (udp.go, stream.go) to the guard
+// A client's bytes come in by a listener (udp.go, stream.go; share.go on the port
+// of a web server) to the guard
 // (guard.go), which parses them strictly, authenticates, and answers or drops
 // what is wrong. What is left of STUN goes to the control plane (control.go):
 // one goroutine that checks the request against the client's allocation and

@@ -81,8 +81,10 @@ func (s *Server) ICE(session protocol.SessionID, now time.Time) protocol.ICE {
 	return ice
 }
 
-// urls lists the embedded server's URLs: every port of every transport once.
+// urls lists the embedded server's URLs: every port of every transport once, a web
+// server's last.
 func (s *Server) urls() (stun, turn []string) {
+	var shared []string
 	for _, host := range s.hosts() {
 		for _, l := range s.listening() {
 			at := net.JoinHostPort(host, strconv.Itoa(int(l.Addr.Port())))
@@ -94,10 +96,12 @@ func (s *Server) urls() (stun, turn []string) {
 				turn = appendOnce(turn, "turn:"+at+"?transport=tcp")
 			case "tls":
 				turn = appendOnce(turn, "turns:"+at+"?transport=tcp")
+			case transportHTTPS:
+				shared = appendOnce(shared, "turns:"+at+"?transport=tcp")
 			}
 		}
 	}
-	return stun, turn
+	return stun, append(turn, shared...)
 }
 
 // hosts are Config.Host or, without it, the external addresses.

@@ -71,7 +71,7 @@ const (
 
 // Addr is an address that the server listens on.
 type Addr struct {
-	Transport string // "udp", "tcp" or "tls"
+	Transport string // "udp", "tcp", "tls", or "https": TLS on a port that Share shares
 	Addr      netip.AddrPort
 }
 

@@ -90,7 +90,7 @@ func dial(t testing.TB, s *Server, over transport) net.PacketConn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if over == overTLS {
+	if over == overTLS || over == overHTTPS {
 		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
 	}
 	t.Cleanup(func() { conn.Close() })

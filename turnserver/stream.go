@@ -59,24 +59,20 @@ func (s *Server) accept(nc net.Conn, cfg *tls.Config) {
 			nc.Close()
 			return
 		}
-		c.run()
+		c.run(time.Now())
 	}()
 }
 
-// ServeConn serves TURN on a connection that something else accepted, such as a
-// TLS connection on a shared HTTPS port, until it ends. It owns nc from now on.
-func (s *Server) ServeConn(nc net.Conn) {
-	kind := overTCP
-	if _, ok := nc.(*tls.Conn); ok {
-		kind = overTLS
-	}
-	c := s.admit(nc, kind)
+// serveConn serves TURN on a TLS connection of a shared port until it ends. It owns
+// nc from now on; its client's first message counts from since.
+func (s *Server) serveConn(nc net.Conn, since time.Time) {
+	c := s.admit(nc, overTLS)
 	if c == nil {
-		nc.Close()
+		abort(nc)
 		return
 	}
 	defer s.conns.remove(c)
-	c.run()
+	c.run(since)
 }
 
 func (s *Server) admit(nc net.Conn, kind transport) *streamConn {
@@ -143,9 +139,9 @@ func (c *streamConn) handshake(cfg *tls.Config) bool {
 }
 
 // run reads frames until the connection ends, then ends its allocation and waits
-// for the writer.
-func (c *streamConn) run() {
-	c.begin()
+// for the writer. The client's time for its first message runs since then.
+func (c *streamConn) run(since time.Time) {
+	c.begin(since)
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
@@ -160,10 +156,10 @@ func (c *streamConn) run() {
 	<-written
 }
 
-func (c *streamConn) begin() {
+func (c *streamConn) begin(since time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.idle = time.Now()
+	c.idle = since
 	c.setDeadlineLocked()
 }
 
@@ -307,7 +303,7 @@ func (c *streamConn) close() {
 // abort closes a connection without waiting: closing TLS would first write an
 // alert to a client that may take nothing.
 func abort(nc net.Conn) {
-	if t, ok := nc.(*tls.Conn); ok {
+	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		nc = t.NetConn()
 	}
 	nc.Close()

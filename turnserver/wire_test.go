@@ -59,7 +59,7 @@ func (w *wire) connect() {
 		w.connect()
 		return
 	}
-	if w.over == overTLS {
+	if w.over == overTLS || w.over == overHTTPS {
 		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
 	}
 	w.conn, w.got = conn, nil

@@ -91,6 +91,7 @@ type turnConfig struct {
 	Enabled     bool
 	Listen      stringList
 	TLSListen   stringList
+	ShareHTTPS  bool
 	Host        string
 	ExternalIPs addrList
 	RelayPorts  portRange
@@ -167,6 +168,7 @@ func (c *config) flags(out io.Writer) *flag.FlagSet {
 	fs.BoolVar(&c.TURN.Enabled, "turn", true, "run the embedded STUN/TURN server")
 	fs.Var(&c.TURN.Listen, "turn-listen", "comma-separated `addresses` for STUN and TURN on UDP and TCP (default :3478)")
 	fs.Var(&c.TURN.TLSListen, "turn-tls-listen", "comma-separated `addresses` for TURN on TLS (default :5349 when there is a certificate)")
+	fs.BoolVar(&c.TURN.ShareHTTPS, "turn-share-https", true, "where the page has a certificate, serve TURN on TLS on its port too")
 	fs.StringVar(&c.TURN.Host, "turn-host", "", "`host` in the TURN URLs given to clients (default: the ACME domain or the external IP)")
 	fs.Var(&c.TURN.ExternalIPs, "turn-external-ip", "comma-separated `IPs` under which clients reach this machine (default: detected)")
 	fs.Var(&c.TURN.RelayPorts, "turn-relay-ports", "UDP port `range` for relays, low-high (default 49152-65535)")

@@ -335,14 +335,16 @@ func (n *node) servePublic(public net.Listener, failed chan<- error) *http.Serve
 		return n.newHTTP(nil)
 	}
 	web := n.newHTTP(n.server.Handler())
-	go func() {
-		if n.certs.enabled() {
-			web.TLSConfig = n.certs.config("h2", "http/1.1")
-			failed <- web.ServeTLS(public, "", "")
-			return
-		}
-		failed <- web.Serve(public)
-	}()
+	serve := web.Serve
+	switch {
+	case n.certs.enabled() && n.cfg.relays() && n.cfg.TURN.ShareHTTPS:
+		web.TLSConfig = n.certs.config("h2", "http/1.1")
+		public = n.turn.Share(public, web.TLSConfig)
+	case n.certs.enabled():
+		web.TLSConfig = n.certs.config("h2", "http/1.1")
+		serve = func(l net.Listener) error { return web.ServeTLS(l, "", "") }
+	}
+	go func() { failed <- serve(public) }()
 	return web
 }
 

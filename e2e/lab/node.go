@@ -176,7 +176,9 @@ func (n *Node) DialErr(ctx context.Context, i int, o client.Options) (*client.Cl
 	if o.NetDial == nil {
 		o.NetDial = DialFrom(i)
 	}
-	o.TLS = n.tls
+	if o.TLS == nil {
+		o.TLS = n.tls
+	}
 	return client.Dial(ctx, n.WS(), o)
 }
 
