@@ -49,13 +49,15 @@ type castHead struct {
 	// no order between nodes.
 	Recorded bool `json:"p,omitempty"`
 
+	turn *signaling.Session // whose handler sends it; nil: none, or it has returned
+
 	// Orphan: peer.back (of Except) of who came from a node that died, and with it
 	// perhaps what was sent there.
 	Orphan bool `json:"d,omitempty"`
 }
 
 func (h *castHead) push(d []byte) signaling.Push {
-	return signaling.Push{Type: h.Type, Room: h.Room, From: h.From, Kind: h.Kind, N: h.N, D: d, Class: h.Class, Key: h.Key, Unstated: h.Type == protocol.TypeSignal}
+	return signaling.Push{Type: h.Type, Room: h.Room, From: h.From, Kind: h.Kind, N: h.N, D: d, Class: h.Class, Key: h.Key, Unstated: h.Type == protocol.TypeSignal, Turn: h.turn}
 }
 
 // concerns reports whether the push is for the member me. Who comes after somebody
@@ -235,6 +237,7 @@ func (s *Server) sendTo(m *rooms.Member, h *castHead, d []byte) error {
 
 // sendLate is sendTo after a while.
 func (s *Server) sendLate(m rooms.Member, h castHead, d []byte) {
+	h.turn = nil
 	time.AfterFunc(100*time.Millisecond, func() { _ = s.sendTo(&m, &h, d) })
 }
 
@@ -248,7 +251,9 @@ func (s *Server) deliverOne(h *castHead, d []byte) {
 	}
 	_, here := s.hub.Lookup(h.Session)
 	if h.Move != 0 || here && !s.seats.hasLeft(h.Session, h.Room) {
-		s.passage.keep(h.Session, *h, d)
+		early := *h
+		early.turn = nil
+		s.passage.keep(h.Session, early, d)
 	}
 }
 

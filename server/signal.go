@@ -28,7 +28,7 @@ func (s *Server) signal(_ context.Context, sess *signaling.Session, m *protocol.
 	if err != nil {
 		return nil, err
 	}
-	head := castHead{Type: protocol.TypeSignal, Room: m.Room, From: st.me, Kind: m.Kind, N: m.ID, Class: signaling.MustDeliver}
+	head := castHead{Type: protocol.TypeSignal, Room: m.Room, From: st.me, Kind: m.Kind, N: m.ID, Class: signaling.MustDeliver, turn: sess}
 	if err := s.sendTo(to, &head, m.D); err != nil {
 		return nil, protocol.Errorf(protocol.CodeUnavailable, "the other node cannot be reached")
 	}

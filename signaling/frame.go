@@ -36,6 +36,9 @@ type Push struct {
 	// Unstated: no state tells of it. What comes while a session is resumed then
 	// follows that state, if the client needs one.
 	Unstated bool
+	// Turn is the session whose handler, a brief one, pushes this right now; nil: none.
+	// It is written as soon as that has returned, without the help of a goroutine.
+	Turn *Session
 }
 
 func (p *Push) wire(seq uint64) []byte {

@@ -32,6 +32,7 @@ type Hub struct {
 	routes    map[protocol.Type]*route
 	buckets   int     // a session's
 	keeper    *keeper // nil: sessions stay here
+	flow      *flusher
 	start     time.Time
 	ctx       context.Context // ends with Close
 	cancel    context.CancelFunc
@@ -43,7 +44,6 @@ type Hub struct {
 	questions questions
 	inputs    sync.Pool // of *input
 	buffers   sync.Pool // of *buffer
-	scratch   sync.Pool // of *[]byte: frames written together
 	wg        sync.WaitGroup
 
 	mu       sync.RWMutex
@@ -67,7 +67,7 @@ func New(cfg Config) (*Hub, error) {
 	}
 	h := &Hub{
 		cfg: cfg, log: cfg.Logger, start: time.Now(),
-		sessions: map[protocol.SessionID]*Session{}, sockets: map[*socket]struct{}{},
+		sessions: map[protocol.SessionID]*Session{}, sockets: map[*socket]struct{}{}, flow: newFlusher(),
 	}
 	h.m = newMetrics(&h.cfg, func() float64 { return float64(h.queued.Load()) })
 	if err := h.m.register(cfg.Registerer); err != nil {
@@ -81,7 +81,6 @@ func New(cfg Config) (*Hub, error) {
 	}
 	h.inputs.New = func() any { return &input{buf: make([]byte, 0, 2<<10)} }
 	h.buffers.New = func() any { return new(buffer) }
-	h.scratch.New = func() any { b := make([]byte, 0, coalesceBytes); return &b }
 	h.route()
 	l := &h.cfg.Limits
 	h.wheel = newWheel(min(max(min(l.HelloTimeout, l.Ping, l.Silence, l.Grace)/20, time.Millisecond), time.Second))

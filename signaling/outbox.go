@@ -1,6 +1,7 @@
 package signaling
 
 import (
+	"bytes"
 	"sync"
 	"sync/atomic"
 
@@ -10,6 +11,7 @@ import (
 const (
 	coalesceBytes = 64 << 10 // greatest write of several frames
 	keepItems     = 4        // queue capacity that an idle socket keeps
+	lentItems     = 32       // what it gets where that is not enough
 )
 
 type putResult uint8
@@ -20,23 +22,23 @@ const (
 	putClosed           // nothing more goes out
 )
 
-// outbox is what waits to be written to one socket. Whoever puts something in
-// starts a goroutine that writes until nothing waits; putting never waits.
+// outbox is what waits to be written to one socket; putting never waits. Whoever puts
+// something in while nothing is being written must see to its writing: now, if that does
+// not wait (flush), or by the flusher.
 type outbox struct {
-	t       transport
-	limits  *Limits
-	queued  *atomic.Int64 // bytes in all outboxes
-	scratch *sync.Pool    // of *[]byte with coalesceBytes
-	run     func()        // write, made a func value once instead of at each start
+	t      transport
+	limits *Limits
+	queued *atomic.Int64 // bytes in all outboxes
+	flow   *flusher
 
 	mu      sync.Mutex
 	waiting []item
 	spare   []item        // the other one of two slices that take turns
 	bytes   int           // waiting or being written
 	count   int           // waiting or being written
-	writing bool          // the writer runs
+	writing bool          // somebody sees to the writing
 	ended   bool          // nothing more is taken
-	idle    chan struct{} // if somebody waits for the writer's end
+	idle    chan struct{} // if somebody waits for the writing's end
 }
 
 type item struct {
@@ -44,21 +46,29 @@ type item struct {
 	key string // of class Latest
 }
 
-// put appends a frame if there is room.
+// put appends a frame if there is room, and has it written.
 func (o *outbox) put(b []byte, key string) putResult {
+	result, mine := o.add(b, key)
+	if mine {
+		o.flow.add(o)
+	}
+	return result
+}
+
+// add appends a frame if there is room. mine: the caller must see to its writing.
+func (o *outbox) add(b []byte, key string) (result putResult, mine bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.ended {
-		return putClosed
+		return putClosed, false
 	}
 	if key != "" {
 		o.dropLocked(key)
 	}
 	if o.count > 0 && (o.bytes+len(b) > o.roomLocked() || o.count >= o.limits.OutboxMessages) {
-		return putFull
+		return putFull, false
 	}
-	o.addLocked(item{b, key})
-	return put
+	return put, o.addLocked(item{b, key})
 }
 
 // roomLocked is how many bytes may wait here; less when much waits everywhere.
@@ -71,33 +81,47 @@ func (o *outbox) roomLocked() int {
 
 // force appends frames whose number is bounded by other means.
 func (o *outbox) force(frames ...[]byte) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.ended {
-		return
-	}
-	for _, b := range frames {
-		o.addLocked(item{b: b})
+	if o.forced(frames) {
+		o.flow.add(o)
 	}
 }
 
-// finish appends the close frame as the last one; with drop before all that
-// waits. It reports whether it was the first to do so.
-func (o *outbox) finish(code protocol.CloseCode, reason string, drop bool) bool {
+func (o *outbox) forced(frames [][]byte) (mine bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.ended {
 		return false
 	}
+	for _, b := range frames {
+		mine = o.addLocked(item{b: b}) || mine
+	}
+	return mine
+}
+
+// finish appends the close frame as the last one; with drop before all that
+// waits. It reports whether it was the first to do so.
+func (o *outbox) finish(code protocol.CloseCode, reason string, drop bool) bool {
+	first, mine := o.finished(closeFrame(code, reason), drop)
+	if mine {
+		o.flow.add(o)
+	}
+	return first
+}
+
+func (o *outbox) finished(frame []byte, drop bool) (first, mine bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ended {
+		return false, false
+	}
 	o.ended = true
 	if drop {
 		o.clearLocked()
 	}
-	o.addLocked(item{b: closeFrame(code, reason)})
-	return true
+	return true, o.addLocked(item{b: frame})
 }
 
-// stop ends all writing and returns when the writer has ended.
+// stop ends all writing and returns when that has ended.
 func (o *outbox) stop() {
 	o.mu.Lock()
 	o.ended = true
@@ -122,15 +146,30 @@ func (o *outbox) wait() {
 	<-idle
 }
 
-func (o *outbox) addLocked(i item) {
+// addLocked appends i. mine: the caller must see to the writing.
+func (o *outbox) addLocked(i item) (mine bool) {
+	if n := len(o.waiting); n == cap(o.waiting) && n >= keepItems {
+		o.growLocked()
+	}
 	o.waiting = append(o.waiting, i)
 	o.bytes += len(i.b)
 	o.count++
 	o.queued.Add(int64(len(i.b)))
-	if !o.writing {
-		o.writing = true
-		go o.run()
+	mine = !o.writing
+	o.writing = true
+	return mine
+}
+
+// growLocked makes room for more than waits as a rule, from what others do not need
+// any more.
+func (o *outbox) growLocked() {
+	if cap(o.waiting) >= lentItems {
+		return // append does
 	}
+	few := o.waiting
+	o.waiting = append(o.flow.lent.Get().(*[lentItems]item)[:0], few...)
+	clear(few)
+	o.spare = few[:0]
 }
 
 func (o *outbox) goneLocked(n, bytes int) {
@@ -158,32 +197,59 @@ func (o *outbox) dropLocked(key string) {
 	}
 }
 
-// write is the writer: it ends when nothing waits.
+// write writes until nothing waits. It waits for the client.
 func (o *outbox) write() {
 	for {
 		batch := o.take()
-		if batch == nil {
+		if batch == nil || o.done(batch, o.send(batch)) {
 			return
 		}
-		n := size(batch)
-		err := o.send(batch)
-		if err != nil {
-			o.t.close() // the read loop sees it and ends the socket
-		}
-		o.done(batch, n, err != nil)
 	}
 }
 
-// take returns what waits, or nil after it has declared the writer ended.
+// flush writes what waits without waiting for the client. It returns false if somebody
+// must see to more that waits by now; what the client does not take is written by a
+// goroutine.
+func (o *outbox) flush(a *attempt) (empty bool) {
+	batch := o.take()
+	if batch == nil {
+		return true
+	}
+	b, whole := a.join(batch)
+	n, err := 0, error(nil)
+	if whole {
+		n, err = o.t.try(b, a)
+	}
+	switch {
+	case err != nil || n == len(b):
+		return o.done(batch, err)
+	case n == 0:
+		go o.goOn(batch, nil)
+	default:
+		go o.goOn(batch, bytes.Clone(b[n:]))
+	}
+	return true
+}
+
+// goOn writes the rest of a batch, nil for all of it, and then all that waits.
+func (o *outbox) goOn(batch []item, rest []byte) {
+	var err error
+	if rest != nil {
+		err = o.t.write(rest)
+	} else {
+		err = o.send(batch)
+	}
+	if !o.done(batch, err) {
+		o.write()
+	}
+}
+
+// take returns what waits, or nil after it has declared the writing ended.
 func (o *outbox) take() []item {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.waiting) == 0 {
-		o.writing = false
-		if o.idle != nil {
-			close(o.idle)
-			o.idle = nil
-		}
+		o.endLocked()
 		return nil
 	}
 	batch := o.waiting
@@ -191,18 +257,39 @@ func (o *outbox) take() []item {
 	return batch
 }
 
-func (o *outbox) done(batch []item, bytes int, failed bool) {
+func (o *outbox) endLocked() {
+	o.writing = false
+	if o.idle != nil {
+		close(o.idle)
+		o.idle = nil
+	}
+}
+
+// done notes that a batch was written, or could not be. empty: nothing waits, and the
+// writing has ended; else the caller must go on with it.
+func (o *outbox) done(batch []item, err error) (empty bool) {
+	if err != nil {
+		o.t.close() // the read loop sees it and ends the socket
+	}
+	bytes := size(batch)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.goneLocked(len(batch), bytes)
-	if failed {
+	if err != nil {
 		o.ended = true
 		o.clearLocked()
 	}
-	if cap(batch) <= keepItems {
-		clear(batch)
+	switch clear(batch); {
+	case cap(batch) <= keepItems:
 		o.spare = batch[:0]
+	case cap(batch) == lentItems:
+		o.flow.lent.Put((*[lentItems]item)(batch[:lentItems]))
 	}
+	if len(o.waiting) > 0 {
+		return false
+	}
+	o.endLocked()
+	return true
 }
 
 func size(batch []item) (n int) {
@@ -217,26 +304,14 @@ func (o *outbox) send(batch []item) error {
 	if len(batch) == 1 {
 		return o.t.write(batch[0].b)
 	}
-	p := o.scratch.Get().(*[]byte)
-	defer o.scratch.Put(p)
-	buf := (*p)[:0]
-	for _, i := range batch {
-		if len(buf) > 0 && len(buf)+len(i.b) > coalesceBytes {
-			if err := o.t.write(buf); err != nil {
-				return err
-			}
-			buf = buf[:0]
+	a := o.flow.attempts.Get().(*attempt)
+	defer o.flow.attempts.Put(a)
+	for len(batch) > 0 {
+		b, n := a.some(batch)
+		if err := o.t.write(b); err != nil {
+			return err
 		}
-		if len(i.b) > coalesceBytes {
-			if err := o.t.write(i.b); err != nil {
-				return err
-			}
-			continue
-		}
-		buf = append(buf, i.b...)
+		batch = batch[n:]
 	}
-	if len(buf) == 0 {
-		return nil
-	}
-	return o.t.write(buf)
+	return nil
 }

@@ -23,7 +23,7 @@ func (s *Session) handle(k *socket, m *protocol.Message) {
 		return
 	}
 	a := s.dispatch(m, time.Now())
-	s.finish(k, m, a)
+	k.pay(s.finish(k, m, a))
 	if a.code != 0 {
 		k.close(a.code, a.reason)
 	}
@@ -64,7 +64,7 @@ func (s *Session) begun(k *socket, m *protocol.Message) (ok, mine bool) {
 	}
 	if m.ID != 0 {
 		if stored, ok := s.replies.find(m.ID, m.Type); ok && !seeded.RequestAgain.Hit() {
-			s.sayLocked(stored)
+			s.sayLocked(nil, stored)
 			s.releaseLocked()
 			return false, true
 		}
@@ -72,23 +72,40 @@ func (s *Session) begun(k *socket, m *protocol.Message) (ok, mine bool) {
 	return true, true
 }
 
-// finish sends and remembers the answer and gives the turn back.
-func (s *Session) finish(k *socket, m *protocol.Message, a answer) {
+// finish sends and remembers the answer and gives the turn back. It returns what is to
+// be written then.
+func (s *Session) finish(k *socket, m *protocol.Message, a answer) (owed [2]*outbox) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a.remember && m.ID != 0 {
 		s.replies.add(reply{m.ID, m.Type, a.frame}, &s.hub.cfg.Limits)
 	}
 	if a.frame != nil && s.sock == k && !seeded.ReplyLost.Hit() && !seeded.RequestAgain.Hit() {
-		s.sayLocked(a.frame)
+		s.sayLocked(s, a.frame)
 	}
+	owed, s.owed = s.owed, owed
 	s.releaseLocked()
+	return owed
+}
+
+// pay writes what a turn owes: right here, or, if more has come already, somewhere else,
+// where what comes of that can go out together with it.
+func (k *socket) pay(owed [2]*outbox) {
+	for _, o := range owed {
+		switch {
+		case o == nil:
+		case k.t.buffered() > 0:
+			k.hub.flow.add(o)
+		default:
+			k.hub.flow.now(o)
+		}
+	}
 }
 
 // sayLocked sends a reply; a client too slow for it is closed by who pushes or
 // asks next, or right here.
-func (s *Session) sayLocked(b []byte) {
-	if k := s.sock; k != nil && k.send(b, "") {
+func (s *Session) sayLocked(turn *Session, b []byte) {
+	if k := s.sock; k != nil && k.sendIn(turn, b, "") {
 		s.hub.m.dropped[dropFull].Inc()
 		s.hub.spawn(func() { s.abandon(k, protocol.CloseSlow, "slow") })
 	}

@@ -30,6 +30,7 @@ type Session struct {
 	bytes   ratelimit.Bucket
 	buckets []ratelimit.Bucket // by route; made at first use
 	refused []time.Time        // the last refusals, oldest first
+	owed    [2]*outbox         // to be written at the end of the turn
 
 	timer timer // the wheel's: end of the grace time
 
@@ -166,7 +167,7 @@ func (s *Session) pushLocked(p *Push, wire []byte) *socket {
 	}
 	if p.Unstated && s.state == stateOpening && len(s.held) < s.hub.cfg.Limits.RingMessages {
 		h := *p
-		h.D = bytes.Clone(p.D)
+		h.D, h.Turn = bytes.Clone(p.D), nil
 		s.held = append(s.held, h)
 		return nil
 	}
@@ -182,10 +183,25 @@ func (s *Session) pushLocked(p *Push, wire []byte) *socket {
 	} else if !seeded.PushUnkept.Hit() {
 		s.ring.add(entry{seq: s.seq, own: p.Class == MustDeliver, room: p.Room, b: wire}, &s.hub.cfg.Limits)
 	}
-	if s.sock != nil && s.sock.send(wire, key) {
+	if s.sock != nil && s.sock.sendIn(p.Turn, wire, key) {
 		return s.sock
 	}
 	return nil
+}
+
+// owe leaves it to who has the turn to have o written at its end. It returns false if
+// there is no turn, or too much to do then.
+func (s *Session) owe(o *outbox) bool {
+	if s == nil {
+		return false
+	}
+	for i := range s.owed {
+		if s.owed[i] == nil {
+			s.owed[i] = o
+			return true
+		}
+	}
+	return false
 }
 
 // unholdLocked pushes what was held, now that the session has a socket or leaves.

@@ -81,8 +81,7 @@ func newSocket(h *Hub, key string, req *Request) *socket {
 
 func (k *socket) attach(t transport) {
 	k.t = t
-	k.out.t, k.out.limits, k.out.queued, k.out.scratch = t, &k.hub.cfg.Limits, &k.hub.queued, &k.hub.scratch
-	k.out.run = k.out.write
+	k.out.t, k.out.limits, k.out.queued, k.out.flow = t, &k.hub.cfg.Limits, &k.hub.queued, k.hub.flow
 }
 
 // keep copies what a session may need of its request, so that the rest can go.
@@ -323,8 +322,15 @@ func (k *socket) linger() {
 }
 
 // send puts a frame into the outbox and tells whether the client was too slow.
-func (k *socket) send(b []byte, key string) (slow bool) {
-	switch k.out.put(b, key) {
+func (k *socket) send(b []byte, key string) (slow bool) { return k.sendIn(nil, b, key) }
+
+// sendIn is send in the turn of a session, nil for none.
+func (k *socket) sendIn(turn *Session, b []byte, key string) (slow bool) {
+	result, mine := k.out.add(b, key)
+	if mine && !turn.owe(&k.out) {
+		k.out.flow.add(&k.out)
+	}
+	switch result {
 	case put:
 		k.lastOut.Store(int64(k.hub.clock()))
 		k.hub.m.bytesOut.Add(float64(len(b)))

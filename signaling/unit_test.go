@@ -130,11 +130,14 @@ type sink struct {
 
 func newSink() *sink { return &sink{gate: make(chan struct{}, 1000), down: make(chan struct{})} }
 
-func (s *sink) wait() bool                       { return false }
-func (s *sink) next() (bool, error)              { <-s.down; return false, errors.New("closed") }
-func (s *sink) read([]byte, int) ([]byte, error) { panic("nothing to read") }
-func (s *sink) setDeadline(time.Time)            {}
-func (s *sink) close()                           { s.once.Do(func() { close(s.down) }) }
+func (s *sink) wait() bool                        { return false }
+func (s *sink) next() (bool, error)               { <-s.down; return false, errors.New("closed") }
+func (s *sink) read([]byte, int) ([]byte, error)  { panic("nothing to read") }
+func (s *sink) setDeadline(time.Time)             {}
+func (s *sink) tries() bool                       { return false }
+func (s *sink) try([]byte, *attempt) (int, error) { return 0, nil }
+func (s *sink) buffered() int                     { return 0 }
+func (s *sink) close()                            { s.once.Do(func() { close(s.down) }) }
 func (s *sink) write(b []byte) error {
 	select {
 	case <-s.gate:
@@ -158,9 +161,7 @@ func (s *sink) all() []string {
 }
 
 func newOutbox(s *sink, l Limits) *outbox {
-	o := &outbox{t: s, limits: &l, queued: new(atomic.Int64), scratch: &sync.Pool{New: func() any { b := make([]byte, 0, coalesceBytes); return &b }}}
-	o.run = o.write
-	return o
+	return &outbox{t: s, limits: &l, queued: new(atomic.Int64), flow: newFlusher()}
 }
 
 func TestOutboxCoalesces(t *testing.T) {
@@ -374,6 +375,9 @@ func (w *wire) next() (bool, error) {
 func (w *wire) read(b []byte, _ int) ([]byte, error) { return append(b, w.last...), nil }
 func (w *wire) setDeadline(d time.Time)              { time.AfterFunc(time.Until(d), w.close) }
 func (w *wire) close()                               { w.once.Do(func() { close(w.down) }) }
+func (w *wire) tries() bool                          { return false }
+func (w *wire) try([]byte, *attempt) (int, error)    { return 0, nil }
+func (w *wire) buffered() int                        { return 0 }
 func (w *wire) write(b []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

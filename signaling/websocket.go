@@ -28,6 +28,12 @@ type transport interface {
 	// than limit.
 	read(buf []byte, limit int) ([]byte, error)
 	write(b []byte) error
+	// try is write that does not wait, where tries says that there is such a thing:
+	// what is left over is for write.
+	try(b []byte, a *attempt) (n int, err error)
+	tries() bool
+	// buffered is how much came that was not looked at.
+	buffered() int
 	// setDeadline bounds all reading and writing from then on.
 	setDeadline(t time.Time)
 	// close ends the connection at once, also for who reads or writes.
