@@ -18,6 +18,16 @@ type PortRange struct{ Low, High uint16 }
 
 func (r PortRange) size() int { return int(r.High) - int(r.Low) + 1 }
 
+// GSO says whether packets of one size to one address are handed to the system as
+// one that it, or the network card, cuts up (generic segmentation offload, Linux).
+type GSO string
+
+// Values of GSO.
+const (
+	GSOAuto GSO = "auto" // where the system does it; sockets that refuse it go on without
+	GSOOff  GSO = "off"  // never: for network drivers that do it wrong
+)
+
 // Config of a Server. The zero value of a field means the default it names.
 type Config struct {
 	// Listen holds host:port addresses for UDP and TCP, default ":3478". An
@@ -62,6 +72,8 @@ type Config struct {
 	// SocketBuffer is the size of the listeners' UDP socket buffers in bytes,
 	// default 4 MiB.
 	SocketBuffer int
+	// GSO defaults to GSOAuto. Other systems than Linux have none.
+	GSO GSO
 
 	// Servers are other STUN and TURN servers that clients are told of.
 	Servers []ExternalServer
@@ -77,6 +89,7 @@ type Config struct {
 	// For tests.
 	now         func() time.Time
 	lastChannel uint16 // coturn's test client still uses RFC 5766's range
+	portable    bool   // no data plane for this system
 }
 
 // withDefaults returns a copy of c, complete and checked.
@@ -92,6 +105,7 @@ func (c Config) withDefaults() (Config, error) {
 	def(&c.CredentialTTL, 10*time.Minute)
 	def(&c.MaxSession, 12*time.Hour)
 	def(&c.SocketBuffer, 4<<20)
+	def(&c.GSO, GSOAuto)
 	def(&c.Workers, min(runtime.GOMAXPROCS(0), 8))
 	def(&c.Policy.Mode, ModePublic)
 	if len(c.Secrets) == 0 {
@@ -125,6 +139,9 @@ func (c *Config) validate() error {
 	}
 	if c.CredentialTTL < 0 || c.MaxSession < 0 || c.SocketBuffer < 0 || c.Workers < 0 {
 		return errors.New("a duration, size or number is negative")
+	}
+	if c.GSO != GSOAuto && c.GSO != GSOOff {
+		return fmt.Errorf("GSO %q: want %q or %q", c.GSO, GSOAuto, GSOOff)
 	}
 	if c.Host != "" && strings.ContainsAny(c.Host, "/?#@ \t\r\n") {
 		return fmt.Errorf("host %q: want a host name or an IP address", c.Host)

@@ -258,7 +258,7 @@ func (c *control) SetWriteDeadline(time.Time) error { return nil }
 // our data plane: it never sees a datagram, only the end.
 type relayConn struct{ a *allocation }
 
-func (r relayConn) ReadFrom([]byte) (int, net.Addr, error) { return 0, nil, r.a.receive() }
+func (r relayConn) ReadFrom([]byte) (int, net.Addr, error) { return 0, nil, r.a.sock.receive(r.a) }
 
 // WriteTo is never called: pion gets no data to relay.
 func (r relayConn) WriteTo([]byte, net.Addr) (int, error) { return 0, net.ErrClosed }
@@ -269,7 +269,7 @@ func (r relayConn) Close() error {
 	return nil
 }
 
-func (r relayConn) LocalAddr() net.Addr              { return r.a.sock.LocalAddr() }
+func (r relayConn) LocalAddr() net.Addr              { return net.UDPAddrFromAddrPort(r.a.relay) }
 func (r relayConn) SetDeadline(time.Time) error      { return nil }
 func (r relayConn) SetReadDeadline(time.Time) error  { return nil }
 func (r relayConn) SetWriteDeadline(time.Time) error { return nil }

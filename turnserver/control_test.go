@@ -125,7 +125,7 @@ func TestNoGarbagePerPacket(t *testing.T) {
 	b.must(methodChannelBind, peerOpt(relayA.String()), channelOpt(0x4000))
 	from := a.mine()
 	buf := make([]byte, headroom+200)
-	if n := testing.AllocsPerRun(100, func() { from.fromClient(0x4000, packet{buf, headroom, headroom + 100}) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { from.fromClient(direct{s}, 0x4000, packet{buf, headroom, headroom + 100}) }); n != 0 {
 		t.Errorf("%v allocations per packet", n)
 	}
 }

@@ -23,5 +23,7 @@
 // has github.com/pion/turn, which owns the life of allocations, carry it out.
 // Pion sees no client byte: it gets requests written anew, from an address made
 // up for each allocation. Data (relay.go) goes from the listener to the relay
-// socket and back without pion. See docs/decisions/002-turn.md.
+// socket and back without pion: one by one (direct.go) or, for UDP on Linux, as
+// many at once as are there (dataplane_linux.go, gather_linux.go). See
+// docs/decisions/002-turn.md and 027-turn-data-path.md.
 package turnserver

@@ -35,15 +35,24 @@ func isChannelData(b []byte) bool { return len(b) >= channelHeader && b[0]>>6 ==
 
 // receive takes one whole message of a client that is not ChannelData. p.at is
 // where it begins. m is scratch space of the caller's goroutine.
-func (s *Server) receive(c client, p packet, m *message) {
+func (s *Server) receive(c client, p packet, m *message) { s.message(direct{s}, c, p, m) }
+
+// receiveChannel relays a ChannelData message. Clients without allocation have none.
+func (s *Server) receiveChannel(a *allocation, p packet) { s.channelData(direct{s}, a, p) }
+
+// message is receive with another outlet.
+func (s *Server) message(o outlet, c client, p packet, m *message) {
 	b := p.payload()
 	if err := m.parse(b); err != nil {
-		s.metrics.drop(dropGarbage)
+		o.drop(dropGarbage)
 		return
 	}
+	if m.class == classIndication && m.method == methodSend {
+		s.receiveSend(o, c, p, m)
+		return
+	}
+	o.flush() // the answer says that what came before has been dealt with
 	switch {
-	case m.class == classIndication && m.method == methodSend:
-		s.receiveSend(c, p, m)
 	case m.class == classIndication && m.method == methodBinding: // a keepalive
 	case m.class != classRequest:
 		s.metrics.drop(dropGarbage)
@@ -66,42 +75,41 @@ func known(m method) bool {
 	return false
 }
 
-// receiveChannel relays a ChannelData message (RFC 8656 section 12.6). Clients
-// without allocation have none.
-func (s *Server) receiveChannel(a *allocation, p packet) {
+// channelData relays a ChannelData message (RFC 8656 section 12.6).
+func (s *Server) channelData(o outlet, a *allocation, p packet) {
 	b := p.payload()
 	number, n := binary.BigEndian.Uint16(b), int(binary.BigEndian.Uint16(b[2:]))
 	if number > s.cfg.lastChannel || n > len(b)-channelHeader {
-		s.metrics.drop(dropGarbage)
+		o.drop(dropGarbage)
 		return
 	}
 	if a == nil {
-		s.metrics.drop(dropChannel)
+		o.drop(dropChannel)
 		return
 	}
 	p.at += channelHeader
 	p.end = p.at + n
-	a.fromClient(number, p)
+	a.fromClient(o, number, p)
 }
 
 // receiveSend relays a Send indication (RFC 8656 section 11.2). What is wrong
 // with it is silently discarded.
-func (s *Server) receiveSend(c client, p packet, m *message) {
+func (s *Server) receiveSend(o outlet, c client, p packet, m *message) {
 	a := c.allocation()
 	if a == nil {
-		s.metrics.drop(dropPermission)
+		o.drop(dropPermission)
 		return
 	}
 	v, hasPeer := m.get(attrXORPeer)
 	data, hasData := m.find(attrData)
 	peer, ok := xorAddr(v, m.tid)
 	if !hasPeer || !hasData || !ok || peer.Addr().Is4() != a.relay.Addr().Is4() || len(m.unknown()) > 0 {
-		s.metrics.drop(dropGarbage)
+		o.drop(dropGarbage)
 		return
 	}
 	p.at += data.at
 	p.end = p.at + len(data.value)
-	a.sendIndication(peer, p)
+	a.sendIndication(o, peer, p)
 }
 
 // receiveBinding answers with the client's address (RFC 8489 section 3).

@@ -28,6 +28,20 @@ const (
 	dropSocket     dropReason = "socket"
 )
 
+// allDropReasons are the values of the label.
+func allDropReasons() []dropReason {
+	return []dropReason{dropGarbage, dropChannel, dropPermission, dropPolicy, dropBandwidth, dropQueue, dropSocket}
+}
+
+// syscallKind is what the data path of Linux asks the system for.
+type syscallKind string
+
+const (
+	callWait    syscallKind = "wait"
+	callReceive syscallKind = "receive"
+	callSend    syscallKind = "send"
+)
+
 // metrics holds the collectors of one Server, rondo_turn_….
 type metrics struct {
 	packets, bytes map[direction]prometheus.Counter
@@ -39,6 +53,9 @@ type metrics struct {
 	endedBy        *prometheus.CounterVec
 	refusedBy      *prometheus.CounterVec
 	deniedBy       *prometheus.CounterVec
+	syscalls       map[syscallKind]prometheus.Counter
+	segmented      prometheus.Counter
+	unsegmented    prometheus.Counter
 	connsRefused   prometheus.Counter
 	handshakes     prometheus.Counter
 	seconds        prometheus.Histogram
@@ -55,7 +72,7 @@ func newMetrics(s *Server) *metrics {
 		m.packets[d], m.bytes[d] = packets.WithLabelValues(string(d)), bytes.WithLabelValues(string(d))
 	}
 	drops := m.vec("drops_total", "Packets dropped without an answer, by reason.", "reason")
-	for _, r := range []dropReason{dropGarbage, dropChannel, dropPermission, dropPolicy, dropBandwidth, dropQueue, dropSocket} {
+	for _, r := range allDropReasons() {
 		m.drops[r] = drops.WithLabelValues(string(r))
 	}
 	m.requests = m.vec("requests_total", "Requests answered, by method and error code (0 is success).", "method", "code")
@@ -65,6 +82,13 @@ func newMetrics(s *Server) *metrics {
 	m.endedBy = m.vec("allocations_ended_total", "Allocations ended, by reason.", "reason")
 	m.refusedBy = m.vec("allocations_refused_total", "Allocations refused by quota or capacity, by error code.", "code")
 	m.deniedBy = m.vec("peers_denied_total", "Permissions and channels refused by the peer policy, by reason.", "reason")
+	syscalls := m.vec("syscalls_total", "System calls of the data path on Linux, by call: wait, receive, send.", "call")
+	m.syscalls = map[syscallKind]prometheus.Counter{}
+	for _, c := range []syscallKind{callWait, callReceive, callSend} {
+		m.syscalls[c] = syscalls.WithLabelValues(string(c))
+	}
+	m.segmented = m.counter("gso_packets_total", "Packets sent several at a time by UDP segmentation (GSO).")
+	m.unsegmented = m.counter("gso_disabled_total", "Sockets on which the system refused UDP segmentation, so that they send without.")
 	m.connsRefused = m.counter("connections_refused_total", "TCP and TLS connections closed at once, over a limit.")
 	m.handshakes = m.counter("tls_handshake_failures_total", "TLS handshakes that failed.")
 	m.seconds = m.histogram("session_seconds", "Life of allocations.", prometheus.ExponentialBuckets(1, 4, 9))
@@ -125,6 +149,71 @@ func (m *metrics) drop(r dropReason) { m.drops[r].Inc() }
 func (m *metrics) relayed(d direction, n int) {
 	m.packets[d].Inc()
 	m.bytes[d].Add(float64(n))
+}
+
+// tally counts what a goroutine did since it last told the metrics.
+type tally struct {
+	up, down, hairpin      flow
+	drops                  map[dropReason]int
+	dropped                bool
+	waits, receives, sends int // system calls
+	segmented, unsegmented int
+}
+
+type flow struct{ packets, bytes int }
+
+func (t *tally) relay(d direction, packets, bytes int) {
+	f := &t.up
+	switch d {
+	case dirDown:
+		f = &t.down
+	case dirHairpin:
+		f = &t.hairpin
+	}
+	f.packets += packets
+	f.bytes += bytes
+}
+
+func (t *tally) drop(r dropReason, packets int) {
+	if t.drops == nil {
+		t.drops = map[dropReason]int{}
+	}
+	t.drops[r] += packets
+	t.dropped = true
+}
+
+// tell adds everything to the metrics and begins anew.
+func (t *tally) tell(m *metrics) {
+	m.flowed(dirUp, &t.up)
+	m.flowed(dirDown, &t.down)
+	m.flowed(dirHairpin, &t.hairpin)
+	tell(m.syscalls[callWait], &t.waits)
+	tell(m.syscalls[callReceive], &t.receives)
+	tell(m.syscalls[callSend], &t.sends)
+	tell(m.segmented, &t.segmented)
+	tell(m.unsegmented, &t.unsegmented)
+	if !t.dropped {
+		return
+	}
+	t.dropped = false
+	for r, n := range t.drops {
+		m.drops[r].Add(float64(n))
+	}
+	clear(t.drops)
+}
+
+func (m *metrics) flowed(d direction, f *flow) {
+	if f.packets > 0 {
+		tell(m.packets[d], &f.packets)
+		tell(m.bytes[d], &f.bytes)
+	}
+}
+
+func tell(c prometheus.Counter, n *int) {
+	if *n > 0 {
+		c.Add(float64(*n))
+		*n = 0
+	}
 }
 
 func (m *metrics) request(method method, code int) {

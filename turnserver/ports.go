@@ -48,7 +48,7 @@ func (p *ports) open(even bool) (*net.UDPConn, netip.AddrPort, error) {
 		}
 		conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(p.addr.bind, port)))
 		if err == nil {
-			conn.SetReadBuffer(relayBuffer) // best effort: the system may clip it
+			setReceiveBuffer(conn, relayBuffer) // best effort: the system may clip it
 			return conn, netip.AddrPortFrom(p.addr.public, port), nil
 		}
 		busy = append(busy, port)

@@ -2,8 +2,6 @@ package turnserver
 
 import (
 	"encoding/binary"
-	"errors"
-	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -12,8 +10,10 @@ import (
 	"github.com/rondo-chat/rondo/internal/ratelimit"
 )
 
-// This file is the data plane: what is relayed between clients and peers. It
-// needs nothing from pion, so a faster one for one system can take its place.
+// This file decides what is relayed between clients and peers. It needs nothing
+// from pion. How packets come and go is another matter: one by one (direct.go) or,
+// on Linux, many at once (dataplane_linux.go). What holds for one holds for the
+// other, for both have only this to ask.
 
 const (
 	permissionLifetime = 5 * time.Minute  // RFC 8656 section 9
@@ -25,6 +25,9 @@ const (
 	channelHeader = 4
 	maxFrame      = 1600 // of what clients send: a datagram fits the Internet's MTU
 	headroom      = 64   // before a packet, for the header that it gets on its way
+	// bufferBytes holds any datagram: one byte more shows that it is too long, three
+	// more are for padding.
+	bufferBytes = headroom + maxFrame + 1 + 3
 )
 
 // packet is a payload within a buffer that has at least headroom bytes before it
@@ -35,6 +38,29 @@ type packet struct {
 }
 
 func (p packet) payload() []byte { return p.buf[p.at:p.end] }
+
+// outlet is how what a goroutine has read leaves it.
+type outlet interface {
+	now() time.Time
+	// toPeer sends through the allocation's relay socket and counts what became
+	// of it; toClient sends to the allocation's client. The packet's buffer stays
+	// with the outlet until flush.
+	toPeer(a *allocation, b []byte, peer netip.AddrPort)
+	toClient(a *allocation, b []byte)
+	relayed(d direction, n int)
+	drop(r dropReason)
+	// flush sends what is still here: before whatever must not overtake it.
+	flush()
+}
+
+// relaySocket is the socket of an allocation.
+type relaySocket interface {
+	// send sends one datagram, or drops it; it does not wait.
+	send(b []byte, peer netip.AddrPort) error
+	// receive has the allocation take what peers send, until it ends.
+	receive(a *allocation) error
+	close()
+}
 
 // endReason is why an allocation ended.
 type endReason string
@@ -55,9 +81,10 @@ type allocation struct {
 	who     identity
 	key     []byte
 	relay   netip.AddrPort // as peers see it
-	sock    *net.UDPConn
+	sock    relaySocket
 	tid     [tidBytes]byte // of the Allocate request that made it
 	created time.Time
+	done    chan struct{} // closed when it ended
 
 	// owned by the control goroutine
 	lifetime time.Duration // as last answered
@@ -79,36 +106,36 @@ type channel struct {
 }
 
 // fromClient relays what the client put into a channel.
-func (a *allocation) fromClient(number uint16, p packet) {
-	now := a.s.cfg.now()
+func (a *allocation) fromClient(o outlet, number uint16, p packet) {
+	now := o.now()
 	a.mu.Lock()
 	ch := a.channels[number]
 	if ch == nil || !now.Before(ch.until) {
 		a.mu.Unlock()
-		a.s.metrics.drop(dropChannel)
+		o.drop(dropChannel)
 		return
 	}
 	peer := ch.peer
 	reason := a.admitLocked(&a.upRate, peer.Addr(), p, now)
 	a.mu.Unlock()
 	if reason != "" {
-		a.s.metrics.drop(reason)
+		o.drop(reason)
 		return
 	}
-	a.toPeer(p, peer)
+	a.toPeer(o, p, peer)
 }
 
 // sendIndication relays what the client put into a Send indication. It refreshes
 // no permission (RFC 8656 section 11.2).
-func (a *allocation) sendIndication(peer netip.AddrPort, p packet) {
+func (a *allocation) sendIndication(o outlet, peer netip.AddrPort, p packet) {
 	a.mu.Lock()
-	reason := a.admitLocked(&a.upRate, peer.Addr(), p, a.s.cfg.now())
+	reason := a.admitLocked(&a.upRate, peer.Addr(), p, o.now())
 	a.mu.Unlock()
 	if reason != "" {
-		a.s.metrics.drop(reason)
+		o.drop(reason)
 		return
 	}
-	a.toPeer(p, peer)
+	a.toPeer(o, p, peer)
 }
 
 // admitLocked checks permission and bandwidth.
@@ -127,28 +154,37 @@ func (a *allocation) admitLocked(b *ratelimit.Bucket, peer netip.Addr, p packet,
 
 // toPeer sends to a relay of this server within the process, to others through
 // the relay socket if the policy lets it.
-func (a *allocation) toPeer(p packet, peer netip.AddrPort) {
+func (a *allocation) toPeer(o outlet, p packet, peer netip.AddrPort) {
 	n := p.end - p.at
 	a.upped.Add(uint64(n))
 	if to := a.s.relays.get(peer); to != nil {
-		a.s.metrics.relayed(dirHairpin, n)
-		to.fromPeer(p, a.relay)
+		o.relayed(dirHairpin, n)
+		to.fromPeer(o, p, a.relay)
 		return
 	}
 	if d := a.s.policy.Load().sendable(peer); d != allowed {
-		a.s.metrics.drop(dropPolicy)
+		o.drop(dropPolicy)
 		return
 	}
-	if _, err := a.sock.WriteToUDPAddrPort(p.payload(), peer); err != nil {
-		a.s.metrics.drop(dropSocket)
+	o.toPeer(a, p.payload(), peer)
+}
+
+// received takes one datagram from the relay socket.
+func (a *allocation) received(o outlet, p packet, from netip.AddrPort) {
+	if p.end-p.at > maxFrame {
+		o.drop(dropGarbage)
 		return
 	}
-	a.s.metrics.relayed(dirUp, n)
+	if a.s.policy.Load().address(from.Addr()) != allowed {
+		o.drop(dropPolicy)
+		return
+	}
+	a.fromPeer(o, p, from)
 }
 
 // fromPeer passes what a peer sent on to the client.
-func (a *allocation) fromPeer(p packet, from netip.AddrPort) {
-	now := a.s.cfg.now()
+func (a *allocation) fromPeer(o outlet, p packet, from netip.AddrPort) {
+	now := o.now()
 	a.mu.Lock()
 	reason := a.admitLocked(&a.dnRate, from.Addr(), p, now)
 	var number uint16
@@ -157,17 +193,17 @@ func (a *allocation) fromPeer(p packet, from netip.AddrPort) {
 	}
 	a.mu.Unlock()
 	if reason != "" {
-		a.s.metrics.drop(reason)
+		o.drop(reason)
 		return
 	}
 	n := p.end - p.at
 	a.downed.Add(uint64(n))
-	a.s.metrics.relayed(dirDown, n)
+	o.relayed(dirDown, n)
 	if number != 0 {
-		a.client.send(channelFrame(p, number, a.client.padded()))
+		o.toClient(a, channelFrame(p, number, a.client.padded()))
 		return
 	}
-	a.client.send(dataIndication(p, from, a.s.indicationID()))
+	o.toClient(a, dataIndication(p, from, a.s.indicationID()))
 }
 
 // channelFrame puts a ChannelData header before the payload, in place. Streams
@@ -201,41 +237,14 @@ func dataIndication(p packet, from netip.AddrPort, tid [tidBytes]byte) []byte {
 	return pad(p.buf[start:p.end])
 }
 
-// pad fills up to a multiple of 4 with zeros: in place when the buffer has room,
-// which it must not if other data follows there.
+// pad fills up to a multiple of 4 with zeros, in place where the buffer has room:
+// what follows a packet there is its own padding, or free.
 func pad(b []byte) []byte {
-	n := (4 - len(b)&3) & 3
-	b = b[:len(b):len(b)]
-	return append(b, make([]byte, n)...)
-}
-
-// receive reads the relay socket until it is closed.
-func (a *allocation) receive() error {
-	buf := make([]byte, headroom+maxFrame+1)
-	for failures := 0; failures < maxReadFailures; {
-		n, from, err := a.sock.ReadFromUDPAddrPort(buf[headroom:])
-		switch {
-		case errors.Is(err, net.ErrClosed):
-			return err
-		case err != nil: // such as a port-unreachable message of some peer
-			failures++
-			continue
-		case n > maxFrame:
-			a.s.metrics.drop(dropGarbage)
-			continue
-		}
-		failures = 0
-		from = netip.AddrPortFrom(from.Addr().Unmap().WithZone(""), from.Port())
-		if a.s.policy.Load().address(from.Addr()) != allowed {
-			a.s.metrics.drop(dropPolicy)
-			continue
-		}
-		a.fromPeer(packet{buf, headroom, headroom + n}, from)
+	for len(b)%4 != 0 {
+		b = append(b, 0)
 	}
-	return net.ErrClosed
+	return b
 }
-
-const maxReadFailures = 100
 
 // permit installs or refreshes permissions, all or, when they would be too many,
 // none.
@@ -309,8 +318,9 @@ func (a *allocation) end(why endReason) {
 	if !a.ended.CompareAndSwap(false, true) {
 		return
 	}
-	a.sock.Close()
+	a.sock.close()
 	a.s.forget(a, why)
+	close(a.done)
 }
 
 // relays finds allocations by the relayed transport address that peers see.

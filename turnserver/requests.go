@@ -286,7 +286,7 @@ func (s *Server) allocate(r *request, want wanted, id uint64) (*allocation, int)
 		s.perUser.release(r.who.user)
 		return nil, 486
 	}
-	sock, relay, err := p.open(want.even)
+	sock, relay, err := s.openRelay(p, r.client, want.even, id)
 	if err != nil {
 		s.perUser.release(r.who.user)
 		s.perAddr.release(addrKey)
@@ -294,7 +294,7 @@ func (s *Server) allocate(r *request, want wanted, id uint64) (*allocation, int)
 		return nil, 508
 	}
 	a := &allocation{
-		s: s, id: id, client: r.client, who: r.who, key: r.key, relay: relay, sock: sock, tid: r.m.tid, created: now,
+		s: s, id: id, client: r.client, who: r.who, key: r.key, relay: relay, sock: sock, tid: r.m.tid, created: now, done: make(chan struct{}),
 		permissions: map[netip.Addr]time.Time{}, channels: map[uint16]*channel{}, peers: map[netip.AddrPort]*channel{},
 	}
 	s.relays.add(a)
@@ -303,6 +303,27 @@ func (s *Server) allocate(r *request, want wanted, id uint64) (*allocation, int)
 		return nil, 437
 	}
 	return a, 0
+}
+
+// openRelay opens a relay socket. The one who reads what its client sends also
+// reads what comes in there; for clients on streams it is one after another.
+func (s *Server) openRelay(p *ports, c client, even bool, id uint64) (relaySocket, netip.AddrPort, error) {
+	conn, relay, err := p.open(even)
+	if err != nil {
+		return nil, relay, err
+	}
+	var r udpReader = &netReader{} // a server that does not listen on UDP
+	if u, ok := c.(*udpClient); ok {
+		r = u.r
+	} else if len(s.udp) > 0 {
+		l := s.udp[id%uint64(len(s.udp))]
+		r = l.readers[id/uint64(len(s.udp))%uint64(len(l.readers))]
+	}
+	sock, err := r.relay(conn)
+	if err != nil {
+		p.release(relay.Port())
+	}
+	return sock, relay, err
 }
 
 // forget is the end of an allocation everywhere but in pion.

@@ -131,6 +131,7 @@ func (s *Server) Start() error {
 	if !s.cfg.ExternalOnly {
 		if err := s.startLocked(); err != nil {
 			s.closeListeners()
+			s.freeListeners()
 			return fmt.Errorf("turnserver: %w", err)
 		}
 	}
@@ -163,8 +164,8 @@ func (s *Server) startLocked() error {
 	}
 	s.pion = pion
 	for _, l := range s.udp {
-		for _, conn := range l.conns {
-			s.running.Go(func() { l.serve(conn) })
+		for _, r := range l.readers {
+			s.running.Go(r.serve)
 		}
 	}
 	for _, l := range s.streams {
@@ -515,7 +516,14 @@ func (s *Server) Close() error {
 		s.metrics.unregister(s.cfg.Registerer)
 	}
 	s.running.Wait()
+	s.freeListeners()
 	return nil
+}
+
+func (s *Server) freeListeners() {
+	for _, l := range s.udp {
+		l.free()
+	}
 }
 
 func (s *Server) closeListeners() {

@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,6 +32,7 @@ func testServer(t testing.TB, change func(*Config)) *Server {
 		TLSListen: []string{"127.0.0.1:0"},
 		TLS:       &tls.Config{Certificates: []tls.Certificate{testCertificate(t)}},
 		Host:      "127.0.0.1",
+		portable:  strings.HasPrefix(t.Name(), portableTests),
 	}
 	if change != nil {
 		change(&cfg)

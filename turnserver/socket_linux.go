@@ -2,6 +2,7 @@ package turnserver
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"syscall"
@@ -12,6 +13,9 @@ import (
 // canShare says that several sockets can share a port, each client staying with
 // one of them.
 const canShare = true
+
+// hasDataPlane says that packets can be moved many at a time (dataplane_linux.go).
+const hasDataPlane = true
 
 // listenShared opens one more UDP socket on a port that others of this server hold.
 func listenShared(network string, at netip.AddrPort) (*net.UDPConn, error) {
@@ -33,43 +37,52 @@ func listenShared(network string, at netip.AddrPort) (*net.UDPConn, error) {
 // setBuffers sets a socket's buffers, past the system's limit where the process
 // may, and returns what it got for receiving.
 func setBuffers(conn *net.UDPConn, size int) (int, error) {
+	got := 0
+	err := onDescriptor(conn, func(fd int) (err error) {
+		err = errors.Join(
+			force(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, size),
+			force(fd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, size))
+		got, _ = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+		return err
+	})
+	return got / 2, err // Linux doubles it for its own bookkeeping
+}
+
+// setReceiveBuffer sets the one for receiving, as far as it goes.
+func setReceiveBuffer(conn *net.UDPConn, size int) {
+	onDescriptor(conn, func(fd int) error { return force(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, size) })
+}
+
+// force sets an option that only some may set, or else the one that everybody may.
+func force(fd, forced, plain, value int) error {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, forced, value) == nil {
+		return nil
+	}
+	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, plain, value)
+}
+
+// onDescriptor has f do something with a connection's descriptor.
+func onDescriptor(conn *net.UDPConn, f func(fd int) error) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
-		return 0, err
+		return err
 	}
-	got := 0
-	ctl := raw.Control(func(fd uintptr) {
-		for _, o := range [][2]int{{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF}, {unix.SO_SNDBUFFORCE, unix.SO_SNDBUF}} {
-			if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, o[0], size) != nil {
-				err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, o[1], size)
-			}
-		}
-		got, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF)
-	})
+	ctl := raw.Control(func(fd uintptr) { err = f(int(fd)) })
 	if ctl != nil {
-		err = ctl
+		return ctl
 	}
-	return got / 2, err // Linux doubles it for its own bookkeeping
+	return err
 }
 
 // tellDestination has a socket that listens on all addresses say which of them
 // each datagram was sent to, so that the answer leaves from there.
 func tellDestination(conn *net.UDPConn, v4 bool) error {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return err
-	}
-	ctl := raw.Control(func(fd uintptr) {
+	return onDescriptor(conn, func(fd int) error {
 		if v4 {
-			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
-		} else {
-			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+			return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
 		}
+		return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
 	})
-	if ctl != nil {
-		return ctl
-	}
-	return err
 }
 
 // oobBytes is room for a destination (in6_pktinfo is the larger).

@@ -9,9 +9,14 @@ import (
 )
 
 const (
-	canShare = false
-	oobBytes = 0
+	canShare     = false
+	hasDataPlane = false
+	oobBytes     = 0
 )
+
+func newWorker(*udpListener, *net.UDPConn, bool) (udpReader, error) {
+	return nil, errors.ErrUnsupported
+}
 
 func listenShared(string, netip.AddrPort) (*net.UDPConn, error) {
 	return nil, errors.ErrUnsupported
@@ -28,3 +33,5 @@ func tellDestination(*net.UDPConn, bool) error { return nil }
 
 func destination([]byte) netip.Addr { return netip.Addr{} }
 func source(netip.Addr) []byte      { return nil }
+
+func setReceiveBuffer(conn *net.UDPConn, size int) { conn.SetReadBuffer(size) }

@@ -1,7 +1,6 @@
 package turnserver
 
 import (
-	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -10,11 +9,23 @@ import (
 // udpListener is one UDP port, on one socket or several that share it, and the
 // allocations of its clients. Nothing is kept for clients without allocation.
 type udpListener struct {
-	s     *Server
-	conns []*net.UDPConn
+	s       *Server
+	at      netip.AddrPort
+	readers []udpReader
 
 	mu      sync.RWMutex
 	clients map[udpPath]*allocation
+}
+
+// udpReader serves one socket of a listener, and the relays of its clients.
+type udpReader interface {
+	serve() // until it is closed
+	// sendFrom sends a datagram to a client, from the source that it knows.
+	sendFrom(b, source []byte, to netip.AddrPort) error
+	// relay makes conn a relay socket, or closes it.
+	relay(conn *net.UDPConn) (relaySocket, error)
+	close()
+	free() // gives back what is left, after serve or instead of it
 }
 
 // udpPath is a client's address and the local address it sent to, which is known
@@ -33,71 +44,85 @@ func (s *Server) listenUDP(t target) (*udpListener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &udpListener{s: s, clients: map[udpPath]*allocation{}}
-	if !canShare || s.cfg.Workers == 1 {
-		l.conns = append(l.conns, first)
-		return l, l.prepare(t)
-	}
 	at := localAddr(first.LocalAddr())
+	l := &udpListener{s: s, at: at, clients: map[udpPath]*allocation{}}
+	if !canShare || s.cfg.Workers == 1 {
+		return l, l.add(first, t)
+	}
 	first.Close()
 	for range s.cfg.Workers {
 		conn, err := listenShared(network, at)
+		if err == nil {
+			err = l.add(conn, t)
+		}
 		if err != nil {
 			l.close()
 			return nil, err
 		}
-		l.conns = append(l.conns, conn)
 	}
-	return l, l.prepare(t)
+	return l, nil
 }
 
-func (l *udpListener) prepare(t target) error {
-	for _, conn := range l.conns {
-		got, err := setBuffers(conn, l.s.cfg.SocketBuffer)
-		if err != nil {
-			l.s.cfg.Logger.Warn("turn: socket buffers", "error", err)
-		}
-		l.s.noteBuffer(got)
-		if t.addr.Addr().IsUnspecified() {
-			if err := tellDestination(conn, t.family == "4"); err != nil {
-				l.close()
-				return err
-			}
+// add prepares a socket and makes the reader that has it from now on.
+func (l *udpListener) add(conn *net.UDPConn, t target) error {
+	got, err := setBuffers(conn, l.s.cfg.SocketBuffer)
+	if err != nil {
+		l.s.cfg.Logger.Warn("turn: socket buffers", "error", err)
+	}
+	l.s.noteBuffer(got)
+	everywhere := t.addr.Addr().IsUnspecified()
+	if everywhere {
+		if err := tellDestination(conn, t.family == "4"); err != nil {
+			conn.Close()
+			return err
 		}
 	}
+	r, err := l.newReader(conn, everywhere)
+	if err != nil {
+		return err
+	}
+	l.readers = append(l.readers, r)
 	return nil
 }
 
+// newReader makes the fastest reader that there is.
+func (l *udpListener) newReader(conn *net.UDPConn, everywhere bool) (udpReader, error) {
+	if hasDataPlane && !l.s.cfg.portable {
+		return newWorker(l, conn, everywhere)
+	}
+	return &netReader{netSocket{conn}, l}, nil
+}
+
 func (l *udpListener) close() {
-	for _, conn := range l.conns {
-		conn.Close()
+	for _, r := range l.readers {
+		r.close()
 	}
 }
 
-func (l *udpListener) addr() netip.AddrPort { return localAddr(l.conns[0].LocalAddr()) }
-
-// serve reads one socket until it is closed.
-func (l *udpListener) serve(conn *net.UDPConn) {
-	buf := make([]byte, headroom+maxFrame+1)
-	oob := make([]byte, oobBytes)
-	var m message
-	for {
-		n, oobn, _, from, err := conn.ReadMsgUDPAddrPort(buf[headroom:], oob)
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil || n > maxFrame {
-			l.s.metrics.drop(dropGarbage)
-			continue
-		}
-		path := udpPath{from: netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), local: destination(oob[:oobn])}
-		p := packet{buf, headroom, headroom + n}
-		if isChannelData(p.payload()) {
-			l.s.receiveChannel(l.find(path), p)
-			continue
-		}
-		l.s.receive(&udpClient{l: l, conn: conn, path: path, oob: source(path.local)}, p, &m)
+func (l *udpListener) free() {
+	for _, r := range l.readers {
+		r.free()
 	}
+}
+
+func (l *udpListener) addr() netip.AddrPort { return l.at }
+
+// received takes one datagram that came in on r.
+func (l *udpListener) received(o outlet, r udpReader, p packet, path udpPath, m *message) {
+	if p.end-p.at > maxFrame {
+		o.drop(dropGarbage)
+		return
+	}
+	a := l.find(path)
+	if isChannelData(p.payload()) {
+		l.s.channelData(o, a, p)
+		return
+	}
+	if a != nil {
+		l.s.message(o, a.client, p, m)
+		return
+	}
+	l.s.message(o, &udpClient{l: l, r: r, path: path, source: source(path.local)}, p, m)
 }
 
 func (l *udpListener) find(path udpPath) *allocation {
@@ -108,14 +133,14 @@ func (l *udpListener) find(path udpPath) *allocation {
 
 // udpClient is a client on a listener.
 type udpClient struct {
-	l    *udpListener
-	conn *net.UDPConn
-	path udpPath
-	oob  []byte // has answers leave from the address that the client sent to
+	l      *udpListener
+	r      udpReader
+	path   udpPath
+	source []byte // has answers leave from the address that the client sent to
 }
 
 func (c *udpClient) send(b []byte) {
-	if _, _, err := c.conn.WriteMsgUDPAddrPort(b, c.oob, c.path.from); err != nil {
+	if c.r.sendFrom(b, c.source, c.path.from) != nil {
 		c.l.s.metrics.drop(dropSocket)
 	}
 }

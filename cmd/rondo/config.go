@@ -16,6 +16,7 @@ import (
 
 	"github.com/rondo-chat/rondo/internal/address"
 	"github.com/rondo-chat/rondo/protocol"
+	"github.com/rondo-chat/rondo/turnserver"
 )
 
 // errHelp says that help was asked for and printed.
@@ -102,6 +103,7 @@ type turnConfig struct {
 	Secrets     stringList
 	Servers     stringList
 	Bandwidth   int
+	GSO         string
 }
 
 // poolConfig is one pool of the configuration.
@@ -179,6 +181,7 @@ func (c *config) flags(out io.Writer) *flag.FlagSet {
 	fs.Var(&c.TURN.Secrets, "turn-secret-files", "comma-separated `files` with static-auth secrets shared with other services; the first one signs")
 	fs.Var(&c.TURN.Servers, "turn-server", "comma-separated `URLs` of other TURN servers: signed with the first of turn-secret-files, or, with roles signaling, our own secret")
 	fs.IntVar(&c.TURN.Bandwidth, "turn-bandwidth", 0, "`bytes` per second that one relay may carry each way (default 1000000)")
+	fs.StringVar(&c.TURN.GSO, "turn-gso", string(turnserver.GSOAuto), "`auto` or off: let Linux cut up bursts of relayed packets (UDP segmentation)")
 
 	fs.Var(&c.Pools, "pools", "comma-separated `name:mode` pairs (default video:video,audio:audio,text:text); traits and schedules in the YAML file")
 
@@ -328,6 +331,8 @@ func (c *config) validate() error {
 		return bad("chat-links", "it and chat-guest-links must not be negative")
 	case c.TURN.Bandwidth < 0:
 		return bad("turn-bandwidth", "must not be negative")
+	case c.TURN.GSO != string(turnserver.GSOAuto) && c.TURN.GSO != string(turnserver.GSOOff):
+		return bad("turn-gso", "must be auto or off")
 	case c.Roles.turn() && len(c.TURN.Servers) > 0 && len(c.TURN.Secrets) == 0 && !allSTUN(c.TURN.Servers):
 		return bad("turn-server", "other TURN servers need turn-secret-files to sign credentials with, or, if they are turn nodes of ours, roles: signaling here")
 	case !c.Roles.signaling() && !c.TURN.Enabled:

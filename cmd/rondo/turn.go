@@ -24,6 +24,7 @@ func (n *node) openTURN() error {
 		RelayPorts:   turnserver.PortRange(tc.RelayPorts),
 		Policy:       turnserver.Policy{Allow: tc.Allow, Deny: tc.Deny},
 		Limits:       turnserver.Limits{Bandwidth: int64(tc.Bandwidth)},
+		GSO:          turnserver.GSO(tc.GSO),
 		ExternalOnly: !n.cfg.relays(), Logger: n.log, Registerer: n.metrics.Registerer(),
 	}
 	if tc.RelayOnly {
