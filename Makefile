@@ -1,5 +1,5 @@
 # Few targets on purpose; what they do stands in .ci, and CI calls the same.
-.PHONY: run test lint check-web bench chaos load soak image clean
+.PHONY: run test lint check-web bench microbench chaos load soak image clean
 
 run: ## run the server: page on http://localhost:8080
 	go run ./cmd/rondo
@@ -14,7 +14,10 @@ lint: ## gofmt, vet, staticcheck, types of the browser code
 check-web: ## the browser code alone: types and unit tests
 	.ci/web check test
 
-bench: ## all Go benchmarks, a second each
+bench: ## Rondo beside what it is compared with, and which goals hold, about 12 minutes; BENCH="--quick --only relay"
+	go run ./cmd/rondo-bench table $(BENCH)
+
+microbench: ## all Go benchmarks, a second each
 	go test -run '^$$' -bench . -benchmem ./...
 
 chaos: ## every fault once on one Redis, Sentinel and Cluster, by a plan drawn anew, 2 minutes; RONDO_CHAOS_SEED repeats a run

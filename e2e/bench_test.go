@@ -2,15 +2,19 @@ package e2e_test
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rondo-chat/rondo/client/bench"
+	"github.com/rondo-chat/rondo/client/bench/table"
 	"github.com/rondo-chat/rondo/e2e/lab"
+	"github.com/rondo-chat/rondo/internal/testenv"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -85,4 +89,40 @@ func TestBenchFanout(t *testing.T) {
 				cfg.Users, said, d.P50, d.P99, r.Server.CPUPerOp, r.Server.Allocs, r.Server.CPUPerOp*float64(cfg.Users)/1000)
 		}
 	}
+}
+
+// TestBenchTable: the comparison measures every line with all that it needs, whatever comes of it: a tenth
+// of the load says nothing of what things cost.
+func TestBenchTable(t *testing.T) {
+	self := filepath.Join(t.TempDir(), "rondo-bench")
+	if out, err := exec.Command("go", "build", "-o", self, "github.com/rondo-chat/rondo/cmd/rondo-bench").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	cfg := table.Config{
+		Self: self, Rondo: lab.Binary(t), Redis: testenv.Need(t, "redis-server"), Coturn: testenv.Need(t, "turnserver"),
+		Quick: true, Rounds: 1, Progress: t.Output(),
+	}
+	rows, err := table.Run(t.Context(), cfg)
+	if err != nil {
+		t.Error(err)
+	}
+	if len(rows) != len(table.Lines()) {
+		t.Errorf("%d rows of %d lines", len(rows), len(table.Lines()))
+	}
+	for _, r := range rows {
+		for _, v := range []float64{r.Ours.Median, r.Reference.Median, r.Ratio.Median} {
+			if math.IsNaN(v) || math.IsInf(v, 0) {
+				t.Errorf("%s: %+v", r.Name, r)
+			}
+		}
+		if r.Group == "turn" && r.Missing != "" {
+			continue
+		}
+		if r.Missing != "" || !r.Ours.Known() || r.By == table.Ratio && !r.Ratio.Known() {
+			t.Errorf("%s: not measured: %+v", r.Name, r)
+		}
+	}
+	var out strings.Builder
+	table.Markdown(&out, rows)
+	t.Log("\n" + out.String())
 }

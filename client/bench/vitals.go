@@ -20,52 +20,29 @@ type Vitals struct {
 	Mallocs float64       `json:"mallocs"` // since it began; 0: no metrics
 }
 
-// ticks is the kernel's USER_HZ, which is 100 on every Linux that Go runs on.
-const ticks = 100
-
 // look reads /proc and, if url is not empty, the server's metrics.
 func look(ctx context.Context, pid int, url string) (Vitals, error) {
 	v := Vitals{At: time.Now()}
 	if pid != 0 {
 		var err error
-		if v.CPU, err = cpuOf(pid); err != nil {
+		if v.CPU, err = CPU(pid); err != nil {
 			return v, err
 		}
-		if v.RSS, err = rssOf(pid); err != nil {
+		if v.RSS, err = RSS(pid); err != nil {
 			return v, err
 		}
 	}
 	if url != "" {
 		var err error
-		if v.Mallocs, err = metric(ctx, url, "go_memstats_mallocs_total"); err != nil {
+		if v.Mallocs, err = Metric(ctx, url, "go_memstats_mallocs_total"); err != nil {
 			return v, err
 		}
 	}
 	return v, nil
 }
 
-func cpuOf(pid int) (time.Duration, error) {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	text := string(raw)
-	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:]) // the name may hold spaces
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("bench: /proc/%d/stat has %d fields", pid, len(fields))
-	}
-	var sum int64
-	for _, f := range fields[11:13] { // utime, stime: proc(5)
-		n, err := strconv.ParseInt(f, 10, 64)
-		if err != nil {
-			return 0, err
-		}
-		sum += n
-	}
-	return time.Duration(sum) * time.Second / ticks, nil
-}
-
-func rssOf(pid int) (int64, error) {
+// RSS is what a process of this machine has in memory, in bytes.
+func RSS(pid int) (int64, error) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {
 		return 0, err
@@ -78,8 +55,8 @@ func rssOf(pid int) (int64, error) {
 	return pages * int64(os.Getpagesize()), err
 }
 
-// metric reads one number of a page of Prometheus' text format.
-func metric(ctx context.Context, url, name string) (float64, error) {
+// Metric reads one number of a page of Prometheus' text format.
+func Metric(ctx context.Context, url, name string) (float64, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return 0, err

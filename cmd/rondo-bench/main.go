@@ -1,5 +1,5 @@
 // Rondo-bench loads a running Rondo server and says how long things took and what
-// they cost it.
+// they cost it. `rondo-bench table` starts servers of its own and measures them beside what they are compared with.
 package main
 
 import (
@@ -34,6 +34,19 @@ func main() {
 
 // run does what the arguments say: a table or JSON goes to stdout, progress to stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) > 0 {
+		switch args[0] {
+		case "table":
+			return sideBySide(ctx, args[1:], stdout, stderr)
+		case "reference": // not for people: table starts it
+			return serveReference(ctx, args[1:], stdout, stderr)
+		}
+	}
+	return load(ctx, args, stdout, stderr)
+}
+
+// load runs a scenario against a running server.
+func load(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs := flag.NewFlagSet("rondo-bench", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	cfg := bench.Config{Progress: stderr}
@@ -68,7 +81,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			out.SetIndent("", "  ")
 			err = errors.Join(err, out.Encode(report))
 		} else {
-			table(stdout, report)
+			show(stdout, report)
 		}
 	}
 	return err
@@ -82,8 +95,8 @@ func names() string {
 	return text
 }
 
-// table prints what a person reads.
-func table(w io.Writer, r bench.Report) {
+// show prints what a person reads.
+func show(w io.Writer, r bench.Report) {
 	fmt.Fprintf(w, "%s: %d users, %.1f s\n\n", r.Scenario, r.Users, r.Seconds)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "\tcount\tp50\tp90\tp99\tp99.9\tmax\t")
