@@ -11,7 +11,8 @@ import (
 type flusher struct {
 	most     int       // goroutines
 	attempts sync.Pool // of *attempt
-	lent     sync.Pool // of *[lentItems]item
+	few      sync.Pool // of *[fewItems]item
+	many     sync.Pool // of *[manyItems]item
 
 	mu      sync.Mutex
 	waiting []*outbox // first come, first served
@@ -23,7 +24,35 @@ func newFlusher() *flusher {
 	return &flusher{
 		most:     runtime.GOMAXPROCS(0),
 		attempts: sync.Pool{New: func() any { return newAttempt() }},
-		lent:     sync.Pool{New: func() any { return new([lentItems]item) }},
+		few:      sync.Pool{New: func() any { return new([fewItems]item) }},
+		many:     sync.Pool{New: func() any { return new([manyItems]item) }},
+	}
+}
+
+// lend returns a list with what is in the full one, and room for more.
+func (f *flusher) lend(full []item) []item {
+	switch n := len(full); {
+	case n == 0:
+		return f.few.Get().(*[fewItems]item)[:0]
+	case n < manyItems:
+		more := append(f.many.Get().(*[manyItems]item)[:0], full...)
+		f.giveBack(full)
+		return more
+	default: // hardly ever, and bounded by Limits.OutboxMessages
+		more := append(make([]item, 0, 4*n), full...)
+		f.giveBack(full)
+		return more
+	}
+}
+
+// giveBack takes a list back that was lent.
+func (f *flusher) giveBack(list []item) {
+	clear(list)
+	switch cap(list) {
+	case fewItems:
+		f.few.Put((*[fewItems]item)(list[:fewItems]))
+	case manyItems:
+		f.many.Put((*[manyItems]item)(list[:manyItems]))
 	}
 }
 

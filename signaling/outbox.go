@@ -2,6 +2,7 @@ package signaling
 
 import (
 	"bytes"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -10,8 +11,8 @@ import (
 
 const (
 	coalesceBytes = 64 << 10 // greatest write of several frames
-	keepItems     = 4        // queue capacity that an idle socket keeps
-	lentItems     = 32       // what it gets where that is not enough
+	fewItems      = 8        // room for frames that a socket is lent while something waits
+	manyItems     = 64       // and where that is not enough
 )
 
 type putResult uint8
@@ -32,8 +33,7 @@ type outbox struct {
 	flow   *flusher
 
 	mu      sync.Mutex
-	waiting []item
-	spare   []item        // the other one of two slices that take turns
+	waiting []item        // lent
 	bytes   int           // waiting or being written
 	count   int           // waiting or being written
 	writing bool          // somebody sees to the writing
@@ -148,8 +148,8 @@ func (o *outbox) wait() {
 
 // addLocked appends i. mine: the caller must see to the writing.
 func (o *outbox) addLocked(i item) (mine bool) {
-	if n := len(o.waiting); n == cap(o.waiting) && n >= keepItems {
-		o.growLocked()
+	if len(o.waiting) == cap(o.waiting) {
+		o.waiting = o.flow.lend(o.waiting)
 	}
 	o.waiting = append(o.waiting, i)
 	o.bytes += len(i.b)
@@ -158,18 +158,6 @@ func (o *outbox) addLocked(i item) (mine bool) {
 	mine = !o.writing
 	o.writing = true
 	return mine
-}
-
-// growLocked makes room for more than waits as a rule, from what others do not need
-// any more.
-func (o *outbox) growLocked() {
-	if cap(o.waiting) >= lentItems {
-		return // append does
-	}
-	few := o.waiting
-	o.waiting = append(o.flow.lent.Get().(*[lentItems]item)[:0], few...)
-	clear(few)
-	o.spare = few[:0]
 }
 
 func (o *outbox) goneLocked(n, bytes int) {
@@ -191,7 +179,7 @@ func (o *outbox) dropLocked(key string) {
 	for n := range o.waiting {
 		if o.waiting[n].key == key {
 			o.goneLocked(1, len(o.waiting[n].b))
-			o.waiting = append(o.waiting[:n], o.waiting[n+1:]...)
+			o.waiting = slices.Delete(o.waiting, n, n+1)
 			return
 		}
 	}
@@ -253,7 +241,7 @@ func (o *outbox) take() []item {
 		return nil
 	}
 	batch := o.waiting
-	o.waiting, o.spare = o.spare, nil
+	o.waiting = nil
 	return batch
 }
 
@@ -279,12 +267,7 @@ func (o *outbox) done(batch []item, err error) (empty bool) {
 		o.ended = true
 		o.clearLocked()
 	}
-	switch clear(batch); {
-	case cap(batch) <= keepItems:
-		o.spare = batch[:0]
-	case cap(batch) == lentItems:
-		o.flow.lent.Put((*[lentItems]item)(batch[:lentItems]))
-	}
+	o.flow.giveBack(batch)
 	if len(o.waiting) > 0 {
 		return false
 	}
