@@ -30,8 +30,9 @@ type Hub struct {
 	wheel     *wheel
 	patience  *turnstile.Turnstile // before what can wait
 	routes    map[protocol.Type]*route
-	buckets   int     // a session's
-	keeper    *keeper // nil: sessions stay here
+	buckets   int           // a session's
+	quiet     time.Duration // quietFor
+	keeper    *keeper       // nil: sessions stay here
 	flow      *flusher
 	start     time.Time
 	ctx       context.Context // ends with Close
@@ -44,7 +45,11 @@ type Hub struct {
 	questions questions
 	inputs    sync.Pool // of *input
 	buffers   sync.Pool // of *buffer
-	wg        sync.WaitGroup
+	watch     struct {  // of idle connections, from the first connection on
+		once sync.Once
+		w    *watcher // nil: there is none
+	}
+	wg sync.WaitGroup
 
 	mu       sync.RWMutex
 	closed   bool
@@ -66,7 +71,7 @@ func New(cfg Config) (*Hub, error) {
 		return nil, err
 	}
 	h := &Hub{
-		cfg: cfg, log: cfg.Logger, start: time.Now(),
+		cfg: cfg, log: cfg.Logger, start: time.Now(), quiet: quietFor,
 		sessions: map[protocol.SessionID]*Session{}, sockets: map[*socket]struct{}{}, flow: newFlusher(),
 	}
 	h.m = newMetrics(&h.cfg, func() float64 { return float64(h.queued.Load()) })
@@ -139,6 +144,18 @@ func (h *Hub) enter(k *socket) bool {
 	h.wg.Add(1)
 	h.wheel.set(&k.timer, h.cfg.Limits.HelloTimeout)
 	return true
+}
+
+// watcher returns the hub's watcher. Without one all works, with a goroutine more for
+// each connection.
+func (h *Hub) watcher() *watcher {
+	h.watch.once.Do(func() {
+		var err error
+		if h.watch.w, err = newWatcher(); err != nil {
+			h.log.Warn("signaling: idle connections cost more than they should", "err", err)
+		}
+	})
+	return h.watch.w
 }
 
 func (h *Hub) leave(k *socket) {
@@ -233,6 +250,10 @@ func (h *Hub) Close() error {
 	}
 	h.cancel()
 	h.wg.Wait()
+	h.watch.once.Do(func() {}) // none from now on
+	if h.watch.w != nil {
+		h.watch.w.close()
+	}
 	if h.keeper != nil {
 		h.keeper.done.Wait()
 	}

@@ -19,7 +19,23 @@ type answer struct {
 
 // handle handles one message of socket k in the session's turn.
 func (s *Session) handle(k *socket, m *protocol.Message) {
-	if !s.begin(k, m) {
+	_ = s.acquire(context.Background()) // who has the turn is bounded by Limits.Handler
+	if p := s.hub.keeper; p != nil && p.asleep() && !p.mine(s) {
+		k.close(protocol.CloseReplaced, "replaced")
+		s.depart("", false)
+		s.release()
+		return
+	}
+	s.handleInTurn(k, m)
+}
+
+// handleInTurn is handle for who has the turn, which it gives back.
+func (s *Session) handleInTurn(k *socket, m *protocol.Message) {
+	ok, mine := s.begin(k, m)
+	if !mine { // a client that is not heard here must not believe that it is
+		k.close(protocol.CloseReplaced, "replaced")
+	}
+	if !ok {
 		return
 	}
 	a := s.dispatch(m, time.Now())
@@ -29,26 +45,9 @@ func (s *Session) handle(k *socket, m *protocol.Message) {
 	}
 }
 
-// begin takes the turn, unless k is not the session's socket any more or the
-// request was answered before.
-func (s *Session) begin(k *socket, m *protocol.Message) bool {
-	_ = s.acquire(context.Background()) // who has the turn is bounded by Limits.Handler
-	if p := s.hub.keeper; p != nil && p.asleep() && !p.mine(s) {
-		k.close(protocol.CloseReplaced, "replaced")
-		s.depart("", false)
-		s.release()
-		return false
-	}
-	ok, mine := s.begun(k, m)
-	if !mine { // a client that is not heard here must not believe that it is
-		k.close(protocol.CloseReplaced, "replaced")
-	}
-	return ok
-}
-
-// begun is begin for a session that is this node's; mine is false if k is not
-// its socket.
-func (s *Session) begun(k *socket, m *protocol.Message) (ok, mine bool) {
+// begin begins to handle a message. It gives the turn back if k is not the
+// session's socket any more, which mine tells, or if the request was answered before.
+func (s *Session) begin(k *socket, m *protocol.Message) (ok, mine bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.sock != k {

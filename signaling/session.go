@@ -277,6 +277,15 @@ func (s *Session) acquire(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// acquireNow takes the turn if nobody has it.
+func (s *Session) acquireNow() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	free := !s.busy
+	s.busy = true
+	return free
+}
+
 func (s *Session) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

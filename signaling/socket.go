@@ -34,8 +34,9 @@ const (
 	phaseOpen
 )
 
-// socket is one connection of a client. Its goroutine (at any time there is one) reads,
-// handles and, at the end, waits for the writer.
+// socket is one connection of a client. Its goroutine reads, handles and, at the end,
+// waits for the writer. While nothing comes there may be none; never are there two, and
+// what the watcher does counts as one.
 type socket struct {
 	// Static after attach.
 	hub  *Hub
@@ -44,15 +45,16 @@ type socket struct {
 	t    transport
 	out  outbox
 
-	// Owned by the read goroutine.
-	req   *Request // until the session is open
-	dec   protocol.Decoder
-	pings ratelimit.Bucket // ping frames
-	raw   ratelimit.Bucket // bytes, headers of frames included
-	light ratelimit.Bucket // what may be sent until heavy
-	heavy bool             // its messages let others go first
-	left  *peerClosed      // how the peer closed
-	gone  bool             // reading ended
+	// Owned by the reading goroutine.
+	req     *Request // until the session is open
+	dec     protocol.Decoder
+	pings   ratelimit.Bucket // ping frames
+	raw     ratelimit.Bucket // bytes, headers of frames included
+	light   ratelimit.Bucket // what may be sent until heavy
+	heavy   bool             // its messages let others go first
+	left    *peerClosed      // how the peer closed
+	session *Session         // once it is open
+	gone    bool             // reading ended
 
 	// Safe by themselves.
 	timer    timer        // the wheel's
@@ -95,22 +97,60 @@ func keep(r *http.Request, addr netip.Addr, secure bool) *Request {
 	return &Request{Addr: addr, Host: r.Host, Secure: secure, Header: h}
 }
 
-// run is the life of a socket until its session is open. The session goes on on a
-// goroutine of its own, as often as need be: what opening and handling took of stack
-// is never given back below 4 KiB, and one that was not needed yet has 2 KiB.
+// run is the life of a socket until its session is open.
 func (k *socket) run() {
-	if s := k.open(); s != nil {
-		go k.attend(s)
+	if k.session = k.open(); k.session != nil {
+		k.idle()
 		return
 	}
 	k.end()
 }
 
+// idle waits for what comes next: parked, or else on a goroutine of its own, as often
+// as need be. What opening and handling took of stack is never given back below 4 KiB,
+// and one that was not needed yet has 2 KiB.
+func (k *socket) idle() {
+	if !k.t.park() {
+		go k.attend()
+	}
+}
+
+// rouse implements events.
+func (k *socket) rouse() {
+	go func() {
+		k.t.unpark()
+		k.attend()
+	}()
+}
+
+// stirred implements events: it handles a message that needs no goroutine, as serveOne
+// does where nobody has to wait.
+func (k *socket) stirred() bool {
+	s := k.session
+	if k.heavy || !s.acquireNow() {
+		return false
+	}
+	if p := k.hub.keeper; p != nil && p.asleep() {
+		s.release()
+		return false
+	}
+	in := k.receive(k.hub.cfg.Limits.MessageBytes)
+	if in == nil {
+		s.release()
+		return false
+	}
+	k.heavy = k.weigh(len(in.buf))
+	s.handleInTurn(k, &in.msg)
+	k.hub.inputs.Put(in)
+	return true
+}
+
 // attend serves the session, for as long as its client is talkative.
-func (k *socket) attend(s *Session) {
+func (k *socket) attend() {
+	s := k.session
 	patient, more := k.serve(s)
 	if more {
-		go k.attend(s)
+		k.idle()
 		return
 	}
 	if !patient {
@@ -190,7 +230,7 @@ func (k *socket) serve(s *Session) (patient, more bool) {
 	for quiet := false; !quiet; {
 		since := k.hub.clock()
 		patient = k.t.wait()
-		quiet = k.hub.clock()-since > quietFor
+		quiet = k.hub.clock()-since > k.hub.quiet
 		if patient || k.heavy {
 			k.hub.patience.Pass()
 		}

@@ -138,6 +138,8 @@ func (s *sink) tries() bool                       { return false }
 func (s *sink) try([]byte, *attempt) (int, error) { return 0, nil }
 func (s *sink) buffered() int                     { return 0 }
 func (s *sink) close()                            { s.once.Do(func() { close(s.down) }) }
+func (s *sink) park() bool                        { return false }
+func (s *sink) unpark()                           {}
 func (s *sink) write(b []byte) error {
 	select {
 	case <-s.gate:
@@ -363,6 +365,8 @@ type wire struct {
 }
 
 func (w *wire) wait() bool { return false }
+func (w *wire) park() bool { return false }
+func (w *wire) unpark()    {}
 func (w *wire) next() (bool, error) {
 	select {
 	case w.last = <-w.in:

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,6 +28,11 @@ type transport interface {
 	// read appends the message that began to buf; errTooBig if it is longer
 	// than limit.
 	read(buf []byte, limit int) ([]byte, error)
+	// park lets the reading goroutine end: events tells when there is something to
+	// read, or a deadline, or when it was closed. It returns false if it cannot.
+	park() bool
+	// unpark is the first thing that a goroutine does which goes on.
+	unpark()
 	write(b []byte) error
 	// try is write that does not wait, where tries says that there is such a thing:
 	// what is left over is for write.
@@ -44,6 +50,11 @@ type transport interface {
 type events interface {
 	heard(n int)        // so many bytes came, of whatever
 	pinged(data string) // a ping frame came
+	// stirred: a message came over a parked connection that can be handled at once,
+	// and that must be so. It returns false if it was not.
+	stirred() bool
+	// rouse starts a goroutine for a connection that was parked.
+	rouse()
 }
 
 // peerClosed means that the peer sent a close frame; code 0: without a code.
@@ -87,6 +98,11 @@ type webSocket struct {
 	pool *sync.Pool      // Hub.buffers
 	raw  syscall.RawConn // nil where one cannot see that something came without reading it, as with TLS
 
+	watcher *watcher // nil: it is never parked
+	state   atomic.Int32
+	over    atomic.Bool // it has a deadline, or is closed
+	spot    int32       // the watcher's
+
 	// Owned by the reading goroutine.
 	ready *readiness // made at first use
 	buf   *buffer    // what came and was not looked at; nil while that is nothing
@@ -107,8 +123,8 @@ type buffer struct {
 
 const readBuffer = 1<<10 - 16 // with r and w it makes a kilobyte
 
-func newWebSocket(conn net.Conn, pool *sync.Pool, ev events) *webSocket {
-	t := &webSocket{conn: conn, ev: ev, pool: pool}
+func newWebSocket(conn net.Conn, pool *sync.Pool, w *watcher, ev events) *webSocket {
+	t := &webSocket{conn: conn, ev: ev, pool: pool, watcher: w}
 	if sc, ok := conn.(syscall.Conn); ok {
 		t.raw, _ = sc.SyscallConn() // without it reading just costs more memory
 	}
@@ -154,6 +170,12 @@ func (t *webSocket) write(b []byte) error {
 	return err
 }
 
-func (t *webSocket) setDeadline(d time.Time) { _ = t.conn.SetDeadline(d) } // fails only when closed
+func (t *webSocket) setDeadline(d time.Time) {
+	_ = t.conn.SetDeadline(d) // fails only when closed
+	t.end()
+}
 
-func (t *webSocket) close() { _ = t.conn.Close() } // nobody is left to tell
+func (t *webSocket) close() {
+	_ = t.conn.Close() // nobody is left to tell
+	t.end()
+}
