@@ -27,6 +27,7 @@ type Calls struct {
 	ended      *prometheus.CounterVec
 	setup      *prometheus.HistogramVec
 	firstFrame *prometheus.HistogramVec
+	steps      *prometheus.HistogramVec
 }
 
 // NewCalls makes a Calls and registers its collectors (reg nil: does not).
@@ -34,9 +35,10 @@ func NewCalls(reg prometheus.Registerer) *Calls {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
-	histogram := func(name, help string, buckets ...float64) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, []string{"path"})
+	histogram := func(name, help string, labels []string, buckets ...float64) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
 	}
+	byPath := []string{"path"}
 	c := &Calls{
 		connected: counter("rondo_calls_connected_total",
 			"Ends of calls that connected. local, remote: candidate types (host, srflx, prflx, relay, none, other); protocol: udp, tcp, none or other; relay_protocol: how a local relay is reached (udp, tcp, tls, none or other).",
@@ -46,15 +48,18 @@ func NewCalls(reg prometheus.Registerer) *Calls {
 		ended: counter("rondo_calls_ended_total",
 			"Ends of calls that ended after they had connected. reason: as of failed calls.", "reason"),
 		setup: histogram("rondo_calls_setup_seconds",
-			"From the match to the connection, by path: direct, relay (either side) or unknown.",
+			"From the match to the connection, by path: direct, relay (either side) or unknown.", byPath,
 			0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 30),
 		firstFrame: histogram("rondo_calls_first_frame_seconds",
-			"From the match to the first picture or sound of the other side, by path: direct, relay (either side) or unknown.",
+			"From the match to the first picture or sound of the other side, by path: direct, relay (either side) or unknown.", byPath,
 			0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 30),
+		steps: histogram("rondo_calls_step_seconds",
+			"How long the steps of a call's set-up took. step: ask, offer, answer, ice, dtls, frame, or total without the search; path: direct, relay (either side) or unknown; transport: of the direct path, or how the own relay is reached (udp, tcp, tls, none or other).",
+			[]string{"step", "path", "transport"}, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10),
 	}
 	c.zero()
 	if reg != nil {
-		reg.MustRegister(c.connected, c.failed, c.ended, c.setup, c.firstFrame)
+		reg.MustRegister(c.connected, c.failed, c.ended, c.setup, c.firstFrame, c.steps)
 	}
 	return c
 }
@@ -80,12 +85,21 @@ func (c *Calls) zero() {
 	for _, path := range []string{"direct", "relay"} {
 		c.setup.WithLabelValues(path)
 		c.firstFrame.WithLabelValues(path)
+		for _, step := range stepsOf(&protocol.CallSteps{}) {
+			c.steps.WithLabelValues(step.name, path, "udp")
+		}
 	}
 }
 
-// Observe counts a report. A state that does not exist is bad_request; any other
-// value that does not exist counts as "other".
+// Observe counts a report. A state that does not exist and a step that took an
+// impossible time are bad_request, and then nothing counts; any other value that
+// does not exist counts as "other".
 func (c *Calls) Observe(s protocol.CallState) error {
+	for _, step := range stepsOf(s.Steps) {
+		if step.ms != nil && (*step.ms < 0 || *step.ms > maxCallMS) {
+			return protocol.Errorf(protocol.CodeBadRequest, "steps: %s: 0 to %d ms", step.name, maxCallMS)
+		}
+	}
 	switch s.State {
 	case "connected":
 		local, remote := candidate(s.Local), candidate(s.Remote)
@@ -93,6 +107,7 @@ func (c *Calls) Observe(s protocol.CallState) error {
 		path := pathOf(local, remote)
 		observe(c.setup, path, s.SetupMS)
 		observe(c.firstFrame, path, s.FirstFrameMS)
+		c.observeSteps(s, local, path)
 	case "failed":
 		c.failed.WithLabelValues(reason(s.Reason)).Inc()
 	case "ended":
@@ -101,6 +116,32 @@ func (c *Calls) Observe(s protocol.CallState) error {
 		return protocol.Errorf(protocol.CodeBadRequest, "state: must be connected, failed or ended")
 	}
 	return nil
+}
+
+// observeSteps notes the steps that were given.
+func (c *Calls) observeSteps(s protocol.CallState, local, path string) {
+	over := transport(s.Protocol)
+	if path == "relay" {
+		over = relayProtocol(local, s.RelayProtocol)
+	}
+	for _, step := range stepsOf(s.Steps) {
+		if step.ms != nil {
+			c.steps.WithLabelValues(step.name, path, over).Observe(float64(*step.ms) / 1000)
+		}
+	}
+}
+
+type callStep struct {
+	name string
+	ms   *int64 // nil: not known
+}
+
+// stepsOf names the steps of a call's set-up.
+func stepsOf(s *protocol.CallSteps) []callStep {
+	if s == nil {
+		return nil
+	}
+	return []callStep{{"ask", s.Ask}, {"offer", s.Offer}, {"answer", s.Answer}, {"ice", s.ICE}, {"dtls", s.DTLS}, {"frame", s.Frame}, {"total", s.Total}}
 }
 
 // observe notes a time in milliseconds; one that was not given is left out.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -94,17 +95,67 @@ func TestCalls(t *testing.T) {
 	}
 }
 
+// TestCallSteps: each step counts by path and transport; an impossible time
+// counts nothing of its report.
+func TestCallSteps(t *testing.T) {
+	reg := prometheus.NewPedanticRegistry()
+	c := NewCalls(reg)
+	ms := func(n int64) *int64 { return &n }
+	for _, s := range []protocol.CallState{
+		{State: "connected", Local: "host", Remote: "prflx", Protocol: "udp", RelayProtocol: "tls", Steps: &protocol.CallSteps{Ask: ms(0), Offer: ms(2), Answer: ms(60), Total: ms(185)}},
+		{State: "connected", Local: "relay", Remote: "relay", Protocol: "udp", RelayProtocol: "tls", Steps: &protocol.CallSteps{ICE: ms(20), DTLS: ms(8), Frame: ms(120_000)}},
+		{State: "connected", Local: "host", Remote: "relay", Protocol: "udp", Steps: &protocol.CallSteps{ICE: ms(30)}},
+		{State: "failed", Steps: &protocol.CallSteps{ICE: ms(30)}},
+		{State: "connected", Local: "host", Remote: "host", Protocol: "udp"},
+	} {
+		if err := c.Observe(s); err != nil {
+			t.Errorf("%+v: %v", s, err)
+		}
+	}
+	for _, bad := range []int64{-1, -1 << 63, 120_001, 1<<63 - 1} {
+		for _, steps := range []protocol.CallSteps{{Ask: &bad}, {Offer: &bad}, {Answer: &bad}, {ICE: &bad}, {DTLS: &bad}, {Frame: &bad}, {Ask: ms(1), Total: &bad}} {
+			s := protocol.CallState{State: "connected", Local: "host", Remote: "host", Protocol: "tcp", Steps: &steps}
+			if err := c.Observe(s); protocol.CodeOf(err) != protocol.CodeBadRequest {
+				t.Errorf("%d: %v", bad, err)
+			}
+		}
+	}
+	got := map[string]float64{}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.Metric {
+			if h := m.Histogram; f.GetName() == "rondo_calls_step_seconds" && h.GetSampleCount() > 0 {
+				got[m.Label[1].GetValue()+" "+m.Label[0].GetValue()+" "+m.Label[2].GetValue()] = h.GetSampleSum()
+			}
+		}
+	}
+	if want := map[string]float64{
+		"ask direct udp": 0, "offer direct udp": 0.002, "answer direct udp": 0.06, "total direct udp": 0.185,
+		"ice relay tls": 0.02, "dtls relay tls": 0.008, "frame relay tls": 120, "ice relay none": 0.03,
+	}; !maps.EqualFunc(got, want, func(a, b float64) bool { return math.Abs(a-b) < 1e-9 }) {
+		t.Errorf("steps: %v", got)
+	}
+	if n := testutil.ToFloat64(c.connected.WithLabelValues("host", "host", "tcp", "none")); n != 0 {
+		t.Errorf("%v reports with impossible times counted", n)
+	}
+}
+
 // TestCallsLabelsAreBounded: whatever clients report, the number of time series
 // has an end.
 func TestCallsLabelsAreBounded(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	c := NewCalls(reg)
+	one := int64(1)
+	all := protocol.CallSteps{Ask: &one, Offer: &one, Answer: &one, ICE: &one, DTLS: &one, Frame: &one, Total: &one}
 	values := []string{"", "host", "srflx", "prflx", "relay", "udp", "tcp", "tls", "dtls", "ice-timeout", "x", "y", "\xff", strings.Repeat("z", 5000)}
 	for _, a := range values {
 		for _, b := range values {
 			for _, p := range values {
 				for _, state := range []string{"connected", "failed", "ended"} {
-					if err := c.Observe(protocol.CallState{State: state, Local: a, Remote: b, Protocol: p, RelayProtocol: p, Reason: p, SetupMS: 1}); err != nil {
+					if err := c.Observe(protocol.CallState{State: state, Local: a, Remote: b, Protocol: p, RelayProtocol: p, Reason: p, SetupMS: 1, Steps: &all}); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -260,16 +260,29 @@ type (
 
 // CallState reports how a call went (section 7).
 type CallState struct {
-	State         string   `json:"state"`
-	Room          RoomID   `json:"room,omitempty"`
-	Peer          MemberID `json:"peer,omitempty"`
-	Local         string   `json:"local,omitempty"`
-	Remote        string   `json:"remote,omitempty"`
-	Protocol      string   `json:"protocol,omitempty"`
-	RelayProtocol string   `json:"relay_protocol,omitempty"`
-	SetupMS       int64    `json:"setup_ms,omitempty"`
-	FirstFrameMS  int64    `json:"first_frame_ms,omitempty"`
-	Reason        string   `json:"reason,omitempty"`
+	State         string     `json:"state"`
+	Room          RoomID     `json:"room,omitempty"`
+	Peer          MemberID   `json:"peer,omitempty"`
+	Local         string     `json:"local,omitempty"`
+	Remote        string     `json:"remote,omitempty"`
+	Protocol      string     `json:"protocol,omitempty"`
+	RelayProtocol string     `json:"relay_protocol,omitempty"`
+	SetupMS       int64      `json:"setup_ms,omitempty"`
+	FirstFrameMS  int64      `json:"first_frame_ms,omitempty"`
+	Reason        string     `json:"reason,omitempty"`
+	Steps         *CallSteps `json:"steps,omitempty"`
+}
+
+// CallSteps are the milliseconds, at most 120,000, that each step of a call's
+// set-up took; nil: not known.
+type CallSteps struct {
+	Ask    *int64 `json:"ask,omitempty"`    // from the click to the asking
+	Offer  *int64 `json:"offer,omitempty"`  // from the match to the offer
+	Answer *int64 `json:"answer,omitempty"` // to the answer
+	ICE    *int64 `json:"ice,omitempty"`    // to a path
+	DTLS   *int64 `json:"dtls,omitempty"`   // to where media can flow
+	Frame  *int64 `json:"frame,omitempty"`  // to the first decoded picture
+	Total  *int64 `json:"total,omitempty"`  // from the click to that, without the search
 }
 
 // ChatSend is a message on its way in (section 8).

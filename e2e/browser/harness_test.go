@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -114,6 +115,7 @@ func newBrowser(t *testing.T, o browserOptions) *browser {
 type pageOptions struct {
 	phone     bool
 	transport string // limit TURN to udp, tcp or tls
+	fps       int    // of the camera; 0: 10, which costs little
 }
 
 // page is a tab in a profile of its own: a person of their own.
@@ -157,7 +159,10 @@ func (b *browser) openPage(parent context.Context, name string, o pageOptions, o
 		width, height = 390, 844
 		viewport = append(viewport, chromedp.EmulateMobile, chromedp.EmulateTouch)
 	}
-	script := strings.Replace(injected, "{{transport}}", o.transport, 1)
+	if o.fps == 0 {
+		o.fps = 10
+	}
+	script := strings.NewReplacer("{{transport}}", o.transport, "{{fps}}", strconv.Itoa(o.fps)).Replace(injected)
 	p.do(chromedp.EmulateViewport(width, height, viewport...),
 		chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 			_, err := cdp.Call(ctx, t, cdpage.AddScriptToEvaluateOnNewDocument, cdpage.AddScriptToEvaluateOnNewDocumentParams{Source: script})

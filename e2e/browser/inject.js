@@ -26,8 +26,10 @@
   };
   const live = () => pcs.filter((pc) => pc.connectionState !== "closed");
   const ufrag = (pc) => /a=ice-ufrag:(\S+)/.exec(pc.localDescription?.sdp ?? "")?.[1] ?? "";
+  document.addEventListener("click", (e) => (window.probe.clicked = e.timeStamp), true);
   window.probe = {
     pcs,
+    clicked: 0, // when, by performance.now()
     // What the live connections receive and over which candidates.
     async calls() {
       const out = [];
@@ -55,7 +57,7 @@
     devices.getUserMedia = (c) => {
       if (c && c.video) {
         const rest = c.video === true ? {} : c.video;
-        c = { ...c, video: { ...rest, width: 320, height: 240, frameRate: 10 } };
+        c = { ...c, video: { ...rest, width: 320, height: 240, frameRate: {{fps}} } };
       }
       return get(c);
     };

@@ -25,7 +25,7 @@ func payloads() []any {
 		protocol.Find{}, protocol.Waiting{}, protocol.Found{}, protocol.Shared{}, protocol.Stopped{}, protocol.Peer{},
 		protocol.RoomCreate{}, protocol.RoomJoin{}, protocol.RoomInfo{}, protocol.RoomState{}, protocol.PeerJoined{},
 		protocol.PeerLeft{}, protocol.PeerReconnecting{}, protocol.PeerBack{}, protocol.PeerUpdated{}, protocol.RoomClosed{},
-		protocol.CallState{}, protocol.ChatSend{}, protocol.ChatSent{}, protocol.ChatMessage{}, protocol.ChatQuery{},
+		protocol.CallState{}, protocol.CallSteps{}, protocol.ChatSend{}, protocol.ChatSent{}, protocol.ChatMessage{}, protocol.ChatQuery{},
 		protocol.ChatHistory{}, protocol.Typing{}, protocol.Block{}, protocol.UserUpdate{}, protocol.UserUpdated{}, protocol.Auth{}, protocol.Authed{},
 		protocol.Stats{}, protocol.PoolStats{}, protocol.Reconnect{}, protocol.WireError{},
 		protocol.Conversation{}, protocol.ConvPerson{}, protocol.ConvMessage{}, protocol.ConvReaction{}, protocol.ConvFile{}, protocol.ConvEvent{},

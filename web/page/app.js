@@ -2,7 +2,7 @@ import { Rondo, RondoError } from '../sdk/rondo.js';
 import { AccountPart } from './account.js';
 import { CallView, sharedWords } from './callview.js';
 import { Chats } from './chats.js';
-import { CheckView, devicesAllowed } from './check.js';
+import { CheckView, Permissions } from './check.js';
 import { DevicePanel } from './devices.js';
 import { Keys } from './keys.js';
 import { Landing } from './landing.js';
@@ -24,6 +24,7 @@ import { closedWords, endWords, errorWords, reconnectWords } from './words.js';
  */
 
 const countsEvery = 10_000;
+const drawAfter = 300; // ms that a call may take to find its way before it is drawn
 const returnPatience = 8000; // ms to find back after a reload
 
 /** The page: it holds the parts together and decides which view is shown. */
@@ -48,8 +49,10 @@ class App {
     language: () => (this.#accounts.account.user?.language || this.#landing.languages[0] || ownLanguages(navigator.languages)[0] || 'en').split('-')[0],
     signIn: () => this.#accounts.open('login'),
   });
+  #permissions = new Permissions();
   /** @type {Intent} */
   #intent = { do: 'find' };
+  #since = 0; // when the user asked for it
   #roomId = roomOfPath();
   #ready = false; // the first session is there
   #away = false; // the user was told that the server cannot be reached
@@ -131,6 +134,7 @@ class App {
   #wireLanding() {
     $('find-form', HTMLFormElement).addEventListener('submit', (e) => {
       e.preventDefault();
+      this.#since = e.timeStamp;
       this.#landing.commit();
       void this.#want({ do: 'find' });
     });
@@ -158,7 +162,8 @@ class App {
   }
 
   #wireCheck() {
-    $('check-start', HTMLButtonElement).addEventListener('click', () => {
+    $('check-start', HTMLButtonElement).addEventListener('click', (e) => {
+      this.#since = e.timeStamp;
       this.#prefs.checked = true;
       this.#save();
       void this.#go();
@@ -227,13 +232,13 @@ class App {
       for (const id of ['landing-topics', 'account-chats']) $(id, HTMLElement).hidden = !this.#chats.there;
       this.#landing.poolsChanged();
       void this.#drawCounts();
-      if (reset && currentView() === 'search' && !rondo.search) this.#quietly(rondo.find(this.#landing.wish()));
+      if (reset && currentView() === 'search' && !rondo.search) this.#quietly(this.#find());
     });
     rondo.on('user', () => this.#chats.session());
     rondo.on('waiting', (w) => {
       if (w && currentView() === 'search') this.#search.update(w);
     });
-    rondo.on('found', ({ room }) => this.#enter(room));
+    rondo.on('found', ({ room }) => this.#found(room));
     rondo.on('room', (room) => {
       if (room && room.kind === 'named' && currentView() === 'start') this.#enter(room);
     });
@@ -260,7 +265,8 @@ class App {
     this.#intent = intent;
     const mode = this.#intentMode();
     const quick = new URLSearchParams(location.search).has('quick');
-    if (quick || this.#prefs.checked || (await devicesAllowed(mode))) await this.#go();
+    const allowed = quick || this.#prefs.checked || this.#permissions.allow(mode);
+    if (allowed === true || (await allowed)) await this.#go();
     else this.#showCheck();
   }
 
@@ -274,16 +280,21 @@ class App {
   async #go() {
     this.#check.close();
     const intent = this.#intent;
-    const devices = this.#media.use(this.#intentMode());
-    if (intent.do === 'find') this.#showSearch();
+    const name = this.#newName();
     try {
-      await this.#sayName();
       if (intent.do === 'find') {
-        if (currentView() !== 'search') return; // cancelled meanwhile
-        await this.#rondo.find(this.#landing.wish());
+        // What takes longest comes first: asking the server, then the devices.
+        const found = name ? null : this.#find();
+        void this.#media.use(this.#intentMode());
+        this.#showSearch();
+        if (name) await this.#rename(name);
+        if (currentView() === 'search') await (found ?? this.#find()); // not cancelled meanwhile
+        else await found;
         return;
       }
       // In a room everybody sees at once what we send, so it comes along.
+      const devices = this.#media.use(this.#intentMode());
+      if (name) await this.#rename(name);
       await devices;
       const room = intent.do === 'create' ? await this.#rondo.createRoom(intent.options) : await this.#rondo.joinRoom(intent.id, intent.passcode);
       history.pushState(null, '', `/r/${room.id}`);
@@ -294,10 +305,23 @@ class App {
     }
   }
 
-  /** Tells the server our name if it is another than before. */
-  async #sayName() {
+  #find() {
+    return this.#rondo.find(this.#landing.wish(), this.#plan());
+  }
+
+  /** The call that begins as soon as somebody is found. */
+  #plan() {
+    return { call: this.#call.options(), since: this.#since };
+  }
+
+  /** What the user wants to be called, if the server does not know; else ''. */
+  #newName() {
     const name = this.#prefs.name;
-    if (!name || name === this.#rondo.user?.name || this.#rondo.user?.guest === false) return;
+    return name === this.#rondo.user?.name || this.#rondo.user?.guest === false ? '' : name;
+  }
+
+  /** @param {string} name */
+  async #rename(name) {
     try {
       await this.#rondo.rename(name);
     } catch (err) {
@@ -341,18 +365,21 @@ class App {
     this.#home();
     void this.#media.release();
     say('Search cancelled');
-    await this.#rondo.cancel().catch(() => {});
+    const { room } = this.#rondo; // found in this moment
+    await (room ? this.#rondo.leave() : this.#rondo.cancel()).catch(() => {});
   }
 
   async #next() {
     if (this.#call.room?.kind === 'named') return;
+    this.#since = performance.now();
     calm();
     this.#intent = { do: 'find' };
+    const wish = this.#rondo.wish.pool ? this.#rondo.wish : this.#landing.wish();
+    const found = this.#rondo.next(wish, this.#plan());
     this.#call.close();
     this.#showSearch();
     void this.#media.use(this.#prefs.mode);
-    const wish = this.#rondo.wish.pool ? this.#rondo.wish : this.#landing.wish();
-    this.#quietly(this.#rondo.next(wish));
+    this.#quietly(found);
   }
 
   async #stop() {
@@ -377,6 +404,27 @@ class App {
   }
 
   // ---- views ----
+
+  /**
+   * Shows the call once it has found its way: drawing holds up the script,
+   * which is needed until then and not after.
+   *
+   * @param {Room} room
+   */
+  #found(room) {
+    const call = room.call;
+    if (!call) {
+      this.#enter(room);
+      return;
+    }
+    const draw = () => {
+      clearTimeout(timer);
+      for (const stop of stops) stop();
+      if (room === this.#rondo.room || (room.ended && room.ended !== 'left')) this.#enter(room);
+    };
+    const timer = setTimeout(draw, drawAfter);
+    const stops = [call.on('path', draw), room.on('ended', draw)];
+  }
 
   /** @param {Room} room */
   #enter(room) {

@@ -212,20 +212,25 @@ export class CallView {
     );
   }
 
+  /** How a call is made, now or when somebody is found. @returns {import('../sdk/call.js').CallOptions} */
+  options() {
+    const { media, prefs } = this.#o;
+    return { stream: () => media.stream, relay: prefs.relay, maxBitrate: prefs.low ? 250_000 : undefined };
+  }
+
   /** @param {Room} room */
   #start(room) {
-    const { media, prefs } = this.#o;
-    const call = room.startCall({ stream: media.stream, relay: prefs.relay, maxBitrate: prefs.low ? 250_000 : undefined });
+    const { media } = this.#o;
+    const early = room.call !== null; // it began in the moment in which they were found
+    const call = room.startCall(this.options());
     this.#call = call;
     if (media.sharing) void call.setTrack('video', media.picture, { screen: true });
+    else if (early) {
+      void call.setTrack('audio', media.microphone);
+      void call.setTrack('video', media.picture);
+    }
     this.#stops.push(
-      call.on('remote', ({ peer, stream }) => {
-        const tile = this.#people.get(peer);
-        if (!tile) return;
-        call.attach(peer, tile.video);
-        tile.play(stream);
-        this.#setSink(tile.video);
-      }),
+      call.on('remote', ({ peer, stream }) => this.#remote(call, peer, stream)),
       call.on('state', ({ peer, state, reason }) => this.#linkState(peer, state, reason)),
       call.on('quality', ({ peer, quality }) => this.#people.get(peer)?.setQuality(quality)),
       call.on('media', ({ peer, media: m }) => this.#people.get(peer)?.setMedia(m)),
@@ -233,8 +238,24 @@ export class CallView {
     );
     for (const id of call.peers) {
       const link = call.link(id);
-      if (link) this.#people.get(id)?.setState(link.state, '');
+      if (!link) continue;
+      this.#people.get(id)?.setState(link.state, '');
+      if (early) this.#people.get(id)?.setMedia(link.media);
+      if (link.stream.getTracks().length > 0) this.#remote(call, id, link.stream);
     }
+  }
+
+  /**
+   * @param {Call} call
+   * @param {string} peer
+   * @param {MediaStream} stream
+   */
+  #remote(call, peer, stream) {
+    const tile = this.#people.get(peer);
+    if (!tile) return;
+    call.attach(peer, tile.video);
+    tile.play(stream);
+    this.#setSink(tile.video);
   }
 
   /**

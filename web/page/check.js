@@ -55,19 +55,28 @@ export class CheckView {
   }
 }
 
-/**
- * Whether the browser will give the devices without asking.
- *
- * @param {Mode} mode
- * @returns {Promise<boolean>}
- */
-export async function devicesAllowed(mode) {
-  if (mode === 'text') return true;
-  const names = mode === 'video' ? ['camera', 'microphone'] : ['microphone'];
-  try {
-    const states = await Promise.all(names.map((name) => navigator.permissions.query({ name: /** @type {PermissionName} */ (name) })));
-    return states.every((s) => s.state === 'granted');
-  } catch {
-    return false; // not every browser tells
+/** Whether the browser will give the devices without asking. */
+export class Permissions {
+  /** @type {Map<string, PermissionStatus>} */
+  #known = new Map();
+  #asked = Promise.all(['camera', 'microphone'].map((name) => this.#ask(name)));
+
+  /**
+   * @param {Mode} mode
+   * @returns {boolean | Promise<boolean>} at once where the browser has told before
+   */
+  allow(mode) {
+    const names = mode === 'video' ? ['camera', 'microphone'] : mode === 'audio' ? ['microphone'] : [];
+    const all = () => names.every((name) => this.#known.get(name)?.state === 'granted');
+    return all() || this.#asked.then(all);
+  }
+
+  /** @param {string} name */
+  async #ask(name) {
+    try {
+      this.#known.set(name, await navigator.permissions.query({ name: /** @type {PermissionName} */ (name) }));
+    } catch {
+      // not every browser tells
+    }
   }
 }

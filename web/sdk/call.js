@@ -1,6 +1,7 @@
 import { Emitter } from './emitter.js';
 import { Link } from './link.js';
-import { onNetworkType } from './network.js';
+import { Marks } from './marks.js';
+import { onNetworkChange } from './network.js';
 
 /** @typedef {import('./types.js').FailReason} FailReason */
 /** @typedef {import('./types.js').MediaState} MediaState */
@@ -14,7 +15,7 @@ import { onNetworkType } from './network.js';
 
 /**
  * @typedef {object} CallOptions
- * @property {MediaStream | null} [stream] our devices; may come or change later by `setTrack`
+ * @property {MediaStream | null | (() => MediaStream | null)} [stream] our devices; may come or change later by `setTrack`
  * @property {boolean} [relay] hide our address: media through TURN only
  * @property {Kind[]} [kinds] what is negotiated; default: as the room's mode says
  * @property {number} [maxBitrate] of our picture, bits a second, for all peers together
@@ -24,6 +25,7 @@ import { onNetworkType } from './network.js';
 /**
  * @typedef {object} CallEvents
  * @property {{peer: string, stream: MediaStream}} remote a peer's stream is there or got another track
+ * @property {{peer: string}} path ICE found a way to a peer: media follows, and no script is needed for it
  * @property {{peer: string, state: LinkState, reason: FailReason | ''}} state
  * @property {{peer: string, quality: Quality}} quality
  * @property {{peer: string, media: MediaState}} media what a peer says it sends
@@ -61,21 +63,22 @@ export class Call extends Emitter {
   /** @type {(() => void)[]} */
   #stops = [];
   #closed = false;
+  #spare;
 
   /**
    * @param {Room} room
    * @param {RoomPort} port
    * @param {CallOptions} options
+   * @param {import('./spare.js').Spare | null} [spare] for a matched room
    */
-  constructor(room, port, options) {
+  constructor(room, port, options, spare = null) {
     super();
+    this.#spare = spare;
     this.#room = room;
     this.#port = port;
     this.#o = options;
-    /** @type {Kind[]} */
-    const byMode = room.mode === 'text' ? [] : room.mode === 'audio' ? ['audio'] : ['audio', 'video'];
-    this.#kinds = options.kinds ?? byMode;
-    for (const track of options.stream?.getTracks() ?? []) this.#tracks[/** @type {Kind} */ (track.kind)] = track;
+    this.#kinds = kindsOf(options, room.mode);
+    for (const track of streamOf(options)?.getTracks() ?? []) this.#tracks[/** @type {Kind} */ (track.kind)] = track;
     this.#look();
   }
 
@@ -95,6 +98,7 @@ export class Call extends Emitter {
       onNetworkChange(() => this.#each((link) => link.networkChanged())),
     );
     for (const id of room.peers.keys()) this.#connect(id);
+    this.#spare?.close(); // it was for nobody
   }
 
   /** Ids of the peers we are linked to. */
@@ -182,6 +186,9 @@ export class Call extends Emitter {
   /** @param {string} id */
   #connect(id) {
     if (this.#closed || this.#links.has(id) || this.#kinds.length === 0) return;
+    const matched = this.#room.kind === 'matched';
+    const marks = matched ? this.#room.marks : new Marks();
+    marks.note('matched');
     const link = new Link({
       offers: this.#room.offers(id),
       relay: this.#room.relayOnly || this.#o.relay === true,
@@ -191,17 +198,21 @@ export class Call extends Emitter {
       signal: (kind, d) => this.#send(id, kind, d),
       reachable: () => this.#port.online() && this.#room.peers.get(id)?.away === false,
       since: performance.now(),
+      marks,
+      spare: matched ? this.#spare : null,
       RTCPeerConnection: this.#o.RTCPeerConnection,
     });
+    this.#spare = null;
     this.#links.set(id, link);
     link.on('state', (e) => this.#state(id, link, e.state, e.reason));
+    link.on('path', () => this.emit('path', { peer: id }));
     link.on('remote', (stream) => this.emit('remote', { peer: id, stream }));
     link.on('quality', (quality) => this.emit('quality', { peer: id, quality }));
     link.on('frame', (ms) => {
       this.emit('frame', { peer: id, ms });
       this.#reports.get(id)?.send(ms);
     });
-    link.on('up', ({ pair, setupMs }) => this.#connected(id, pair, setupMs));
+    link.on('up', ({ pair, setupMs }) => this.#connected(id, pair, setupMs, marks));
     void link.start();
     this.#send(id, 'media', this.local);
     this.#shareBitrate();
@@ -323,13 +334,14 @@ export class Call extends Emitter {
    * @param {string} id
    * @param {import('./stats.js').Pair} pair
    * @param {number} setupMs
+   * @param {Marks} marks
    */
-  #connected(id, pair, setupMs) {
+  #connected(id, pair, setupMs, marks) {
     const send = (/** @type {number | undefined} */ frameMs) => {
       clearTimeout(timer);
       if (!this.#reports.delete(id)) return;
       this.#reported.add(id);
-      this.#report(id, { state: 'connected', ...wirePair(pair), setup_ms: setupMs, ...(frameMs ? { first_frame_ms: frameMs } : {}) });
+      this.#report(id, { state: 'connected', ...wirePair(pair), setup_ms: setupMs, ...(frameMs ? { first_frame_ms: frameMs } : {}), steps: marks.steps() });
     };
     const timer = setTimeout(send, this.#kinds.includes('video') ? frameWait : 0);
     this.#reports.set(id, { timer, send });
@@ -344,6 +356,23 @@ export class Call extends Emitter {
   }
 }
 
+/**
+ * @param {CallOptions} options
+ * @returns {MediaStream | null | undefined}
+ */
+export function streamOf({ stream }) {
+  return typeof stream === 'function' ? stream() : stream;
+}
+
+/**
+ * @param {CallOptions} options
+ * @param {import('./types.js').Mode} mode of the room
+ * @returns {Kind[]}
+ */
+export function kindsOf({ kinds }, mode) {
+  return kinds ?? (mode === 'text' ? [] : mode === 'audio' ? ['audio'] : ['audio', 'video']);
+}
+
 /** @param {import('./stats.js').Pair} pair */
 function wirePair(pair) {
   /** @type {Record<string, string>} */
@@ -353,20 +382,4 @@ function wirePair(pair) {
   if (pair.protocol) d.protocol = pair.protocol;
   if (pair.relayProtocol) d.relay_protocol = pair.relayProtocol;
   return d;
-}
-
-/**
- * Calls fn when the machine's network changed: it is online again, or (where
- * the browser tells) of another kind.
- *
- * @param {() => void} fn
- * @returns {() => void} stops it
- */
-function onNetworkChange(fn) {
-  const stop = onNetworkType(fn);
-  globalThis.addEventListener?.('online', fn);
-  return () => {
-    stop();
-    globalThis.removeEventListener?.('online', fn);
-  };
 }

@@ -1,4 +1,5 @@
 import { Emitter } from './emitter.js';
+import { addTransceivers, configuration, outStream } from './peer.js';
 import { label, origin } from './sdp.js';
 import { judge, read } from './stats.js';
 import { Timers } from './timers.js';
@@ -16,11 +17,12 @@ import { Timers } from './timers.js';
  * @typedef {'connecting' | 'connected' | 'reconnecting' | 'failed' | 'closed'} LinkState
  */
 
-/** @typedef {'audio' | 'video'} Kind */
+/** @typedef {import('./peer.js').Kind} Kind */
 
 /**
  * @typedef {object} LinkEvents
  * @property {{state: LinkState, reason: FailReason | ''}} state
+ * @property {null} path ICE found a way to the other side
  * @property {MediaStream} remote a track came; the stream stays the same one
  * @property {Quality} quality every two seconds while connected
  * @property {{pair: Pair, setupMs: number}} up connected for the first time
@@ -38,6 +40,8 @@ import { Timers } from './timers.js';
  * @property {(kind: string, d: object) => void} signal
  * @property {() => boolean} reachable whether signals can reach the other side now
  * @property {number} [since] performance.now() that times are counted from
+ * @property {import('./marks.js').Marks} [marks] what is noted when it happens for the first time
+ * @property {import('./spare.js').Spare | null} [spare] a peer connection that was made ahead
  * @property {typeof globalThis.RTCPeerConnection} [RTCPeerConnection]
  */
 
@@ -121,6 +125,11 @@ export class Link extends Emitter {
   /** Begins: offers if that is our part, else waits for the offer. */
   async start() {
     this.#timers.set('setup', setupTime, () => this.restart());
+    const ahead = this.#o.spare?.take({ offers: this.#o.offers, relay: this.#relay });
+    if (ahead) {
+      this.#begin(ahead);
+      return;
+    }
     const ice = await this.#o.ice(false);
     if (this.#dead || this.#pc) return;
     this.#make(ice, this.#o.offers);
@@ -246,33 +255,63 @@ export class Link extends Emitter {
 
   /**
    * @param {Ice | undefined} ice
-   * @returns {RTCConfiguration}
-   */
-  #config(ice) {
-    const relay = this.#relay || ice?.policy === 'relay';
-    return { iceServers: ice?.servers ?? [], iceTransportPolicy: relay ? 'relay' : 'all', bundlePolicy: 'max-bundle' };
-  }
-
-  /**
-   * @param {Ice | undefined} ice
    * @param {boolean} offer
    */
   #make(ice, offer) {
     const PC = this.#o.RTCPeerConnection ?? globalThis.RTCPeerConnection;
-    const pc = new PC(this.#config(ice));
+    const pc = new PC(configuration(ice, this.#relay));
+    this.#use(pc);
+    if (offer) this.#add(pc);
+  }
+
+  /**
+   * Goes on with a peer connection that was made ahead, and its offer.
+   *
+   * @param {RTCPeerConnection} pc
+   */
+  #begin(pc) {
+    this.#use(pc);
+    const sdp = pc.localDescription?.sdp;
+    if (!sdp) {
+      if (this.#o.offers) this.#add(pc);
+      return;
+    }
+    if (/ typ relay /.test(sdp)) this.#sawRelay = true;
+    this.#describe('offer', { sdp });
+    for (const kind of this.#o.kinds) void this.replace(kind); // devices may have been opened later
+  }
+
+  /** @param {RTCPeerConnection} pc */
+  #use(pc) {
     this.#pc = pc;
     pc.onnegotiationneeded = () => void this.#negotiate(pc);
     pc.onicecandidate = (e) => this.#candidate(pc, e.candidate);
     pc.ontrack = (e) => this.#track(e.track);
     pc.onconnectionstatechange = () => this.#connectionChanged(pc);
     pc.oniceconnectionstatechange = () => {
-      if (pc.iceConnectionState === 'connected' || pc.iceConnectionState === 'completed') this.#iceUp = true;
+      if (pc.iceConnectionState !== 'connected' && pc.iceConnectionState !== 'completed') return;
+      this.#iceUp = true;
+      this.#o.marks?.note('ice');
+      this.emit('path', null);
     };
-    if (!offer) return;
-    for (const kind of this.#o.kinds) {
-      const transceiver = pc.addTransceiver(this.#o.track(kind) ?? kind, { direction: 'sendrecv', streams: [outStream(pc)] });
-      if (kind === 'video') void this.#capBitrate(transceiver.sender);
-    }
+  }
+
+  /** @param {RTCPeerConnection} pc */
+  #add(pc) {
+    addTransceivers(pc, this.#o.kinds, this.#o.track);
+    const video = this.#sender('video');
+    if (video) void this.#capBitrate(video);
+  }
+
+  /**
+   * Sends a description.
+   *
+   * @param {'offer' | 'answer'} type
+   * @param {{sdp: string, re?: string}} d
+   */
+  #describe(type, d) {
+    this.#o.marks?.note(type);
+    this.#o.signal(type, d);
   }
 
   /** Lets go of the peer connection and all that belonged to it. */
@@ -331,7 +370,7 @@ export class Link extends Emitter {
       if (pc !== this.#pc) return;
       const local = pc.localDescription;
       // An offer of the other side may have been answered meanwhile.
-      if (local?.type === 'offer') this.#o.signal('offer', { sdp: local.sdp });
+      if (local?.type === 'offer') this.#describe('offer', { sdp: local.sdp });
     } catch (err) {
       this.#trouble(err);
     } finally {
@@ -350,9 +389,11 @@ export class Link extends Emitter {
     if (this.#dead) return;
     switch (kind) {
       case 'offer':
+        this.#o.marks?.note('offer');
         await this.#offered(String(d.sdp));
         break;
       case 'answer':
+        this.#o.marks?.note('answer');
         await this.#answered(String(d.sdp), d.re);
         break;
       case 'candidate':
@@ -392,7 +433,7 @@ export class Link extends Emitter {
       await pc.setLocalDescription();
       if (pc !== this.#pc) return;
       // `re` names the offer, so that an answer to an older one is told apart.
-      this.#o.signal('answer', { sdp: pc.localDescription?.sdp ?? '', re: label(sdp) });
+      this.#describe('answer', { sdp: pc.localDescription?.sdp ?? '', re: label(sdp) });
       this.#negotiated(pc);
     } finally {
       if (pc === this.#pc) {
@@ -588,7 +629,7 @@ export class Link extends Emitter {
     const ice = await this.#o.ice(true);
     if (pc !== this.#pc) return;
     try {
-      pc.setConfiguration(this.#config(ice));
+      pc.setConfiguration(configuration(ice, this.#relay));
     } catch {
       // the old servers will have to do
     }
@@ -626,6 +667,7 @@ export class Link extends Emitter {
     this.#attempts = 0;
     this.#restartWaits = false;
     const first = !this.#wasUp;
+    this.#o.marks?.note('connected');
     this.#wasUp = true;
     this.#setState('connected');
     void this.#measure(first);
@@ -696,6 +738,7 @@ export class Link extends Emitter {
   #framed() {
     if (this.#firstFrame || this.#dead) return;
     this.#firstFrame = true;
+    this.#o.marks?.note('frame');
     this.#timers.clear('frames');
     this.emit('frame', Math.round(performance.now() - this.#start));
   }
@@ -718,21 +761,6 @@ export class Link extends Emitter {
     console.debug('rondo: negotiation', err);
     if (this.state !== 'connected') this.#timers.set('attempt', 1000, () => this.restart());
   }
-}
-
-/** @type {WeakMap<RTCPeerConnection, MediaStream>} */
-const outStreams = new WeakMap();
-
-/**
- * The stream that our tracks are announced in, so that the other side plays
- * picture and sound in step.
- *
- * @param {RTCPeerConnection} pc
- */
-function outStream(pc) {
-  let s = outStreams.get(pc);
-  if (!s) outStreams.set(pc, (s = new MediaStream()));
-  return s;
 }
 
 /**

@@ -17,3 +17,19 @@ export function onNetworkType(fn) {
   connection?.addEventListener?.('change', changed);
   return () => connection?.removeEventListener?.('change', changed);
 }
+
+/**
+ * Calls fn when the machine's network changed: it is online again, or (where
+ * the browser tells) of another kind.
+ *
+ * @param {() => void} fn
+ * @returns {() => void} stops it
+ */
+export function onNetworkChange(fn) {
+  const stop = onNetworkType(fn);
+  globalThis.addEventListener?.('online', fn);
+  return () => {
+    stop();
+    globalThis.removeEventListener?.('online', fn);
+  };
+}

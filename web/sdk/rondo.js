@@ -10,12 +10,15 @@
  *     });
  *     await rondo.find({ pool: 'video', tags: ['jazz'] });
  */
+import { kindsOf, streamOf } from './call.js';
 import { Connection } from './connection.js';
 import { Conversations } from './conversations.js';
 import { Emitter } from './emitter.js';
 import { RondoError } from './errors.js';
+import { Marks } from './marks.js';
 import { Rest } from './rest.js';
 import { Room } from './room.js';
+import { Spare } from './spare.js';
 import { browserStorage } from './storage.js';
 
 export { Account } from './account.js';
@@ -59,6 +62,14 @@ export { browserStorage, memoryStore } from './storage.js';
  * @property {typeof globalThis.WebSocket} [WebSocket]
  * @property {typeof globalThis.fetch} [fetch]
  * @property {() => number} [random]
+ */
+
+/**
+ * What is made ready while a search goes on.
+ *
+ * @typedef {object} Plan
+ * @property {import('./call.js').CallOptions} [call] the call that is started in the moment in which somebody is found; `room.startCall()` returns it
+ * @property {number} [since] when the user asked for it, by performance.now(), e.g. the `timeStamp` of the click: for the operator's metrics
  */
 
 /**
@@ -109,6 +120,11 @@ export class Rondo extends Emitter {
   #iceAsked = null;
   /** @type {Wish} */
   #wish = {};
+  /** @type {Plan} */
+  #plan = {};
+  /** @type {Spare | null} */
+  #spare = null;
+  #marks = new Marks();
   #cancelling = false;
   #searches = 0; // rises whenever a search begins or ends
   #seeking = 0; // requests for a search that have no answer yet
@@ -181,6 +197,7 @@ export class Rondo extends Emitter {
 
   /** Ends the session at once: the room is left, the search ends. */
   close() {
+    this.#unprepare();
     this.room?.end('left');
     this.#connection.close();
   }
@@ -221,10 +238,12 @@ export class Rondo extends Emitter {
    * Searches for someone. `found` or `stopped` tells the end.
    *
    * @param {Wish} [wish]
+   * @param {Plan} [plan]
    * @returns {Promise<Waiting | null>} null when somebody was found at once
    */
-  find(wish = {}) {
+  find(wish = {}, plan = {}) {
     this.#wish = wish;
+    this.#plan = plan;
     return this.#seek('match.find');
   }
 
@@ -232,10 +251,12 @@ export class Rondo extends Emitter {
    * Leaves whoever is here and searches again, in one step.
    *
    * @param {Wish} [wish] default: as before
+   * @param {Plan} [plan] default: as before
    * @returns {Promise<Waiting | null>}
    */
-  next(wish) {
+  next(wish, plan) {
     if (wish) this.#wish = wish;
+    this.#plan = plan ?? { call: this.#plan.call };
     const inRoom = this.room !== null;
     this.#endRoom('next');
     return this.#seek(inRoom ? 'match.next' : 'match.find');
@@ -353,7 +374,10 @@ export class Rondo extends Emitter {
 
   /** @param {import('./connection.js').StatusEvent} e */
   #status(e) {
-    if (e.status === 'closed') this.#endRoom('lost');
+    if (e.status === 'closed') {
+      this.#unprepare();
+      this.#endRoom('lost');
+    }
     this.emit('connection', e);
     this.room?.connection(e.status === 'open');
   }
@@ -437,6 +461,7 @@ export class Rondo extends Emitter {
     if (!asked) {
       this.#searches++;
       this.search = state.match;
+      if (!state.match) this.#unprepare();
     }
     if (state.room && this.room?.id === state.room.room) this.room.resync(state.room);
     else {
@@ -472,6 +497,9 @@ export class Rondo extends Emitter {
       this.#connection.request('room.leave', {}, { room: id }).catch(() => {});
       return;
     }
+    this.#marks.note('matched');
+    const spare = this.#spare;
+    this.#spare = null;
     this.#setSearch(null);
     if (match.ice) this.#setIce(match.ice);
     const room = this.#enter({
@@ -484,7 +512,7 @@ export class Rondo extends Emitter {
       relay_only: match.relay_only,
       chat: { off: 0, messages: [], more: false },
       match,
-    });
+    }, { spare });
     this.emit('found', { room, match });
   }
 
@@ -503,10 +531,18 @@ export class Rondo extends Emitter {
   async #seek(t) {
     const search = ++this.#searches;
     this.#seeking++;
+    this.#marks = new Marks();
+    if (this.#plan.since !== undefined) this.#marks.note('click', this.#plan.since);
+    const asked = this.#patiently(t, this.#wish, {}, () => search === this.#searches);
+    this.#marks.note('asked');
+    this.#prepare();
     /** @type {Waiting} */
     let waiting;
     try {
-      waiting = await this.#patiently(t, this.#wish, {}, () => search === this.#searches);
+      waiting = await asked;
+    } catch (err) {
+      if (search === this.#searches) this.#unprepare();
+      throw err;
     } finally {
       this.#seeking--;
     }
@@ -541,14 +577,38 @@ export class Rondo extends Emitter {
   #setSearch(waiting, search) {
     if (search === undefined) this.#searches++;
     this.search = waiting;
+    if (waiting) this.#spare?.waits();
+    else this.#unprepare();
     this.emit('waiting', waiting);
+  }
+
+  /** Makes a peer connection for whoever is found. */
+  #prepare() {
+    this.#unprepare();
+    const { call } = this.#plan;
+    const pool = this.pools.find((p) => p.name === this.#wish.pool) ?? this.pools[0];
+    const kinds = call && pool ? kindsOf(call, pool.mode) : [];
+    if (!call || kinds.length === 0) return;
+    this.#spare = new Spare({
+      kinds,
+      relay: call.relay === true || this.#wish.relay === true || pool.relay_only,
+      track: (kind) => streamOf(call)?.getTracks().find((t) => t.kind === kind) ?? null,
+      ice: () => this.ice(),
+      RTCPeerConnection: call.RTCPeerConnection,
+    });
+  }
+
+  #unprepare() {
+    this.#spare?.close();
+    this.#spare = null;
   }
 
   /**
    * @param {RoomState} state
+   * @param {{spare: Spare | null}} [found] a match, whose call begins at once if that was planned
    * @returns {Room}
    */
-  #enter(state) {
+  #enter(state, found) {
     this.#endRoom('left');
     if (state.ice) this.#setIce(state.ice);
     const c = this.#connection;
@@ -568,8 +628,11 @@ export class Rondo extends Emitter {
         },
       },
       state,
+      found && this.#marks,
     );
     this.room = room;
+    if (found && this.#plan.call && state.mode !== 'text') room.startCall(this.#plan.call, found.spare);
+    else found?.spare?.close();
     this.emit('room', room);
     return room;
   }

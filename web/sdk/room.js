@@ -1,6 +1,7 @@
 import { Call } from './call.js';
 import { Chat } from './chat.js';
 import { Emitter } from './emitter.js';
+import { Marks } from './marks.js';
 
 /** @typedef {import('./types.js').PeerInfo} PeerInfo */
 /** @typedef {import('./types.js').RoomState} RoomState */
@@ -72,6 +73,9 @@ export class Room extends Emitter {
   /** When we came in, by performance.now(). */
   entered = performance.now();
 
+  /** When the steps of the matched room's call were made. */
+  marks;
+
   #port;
   /** @type {RoomState} */
   #state;
@@ -85,9 +89,11 @@ export class Room extends Emitter {
   /**
    * @param {RoomPort} port
    * @param {RoomState} state
+   * @param {Marks} [marks] of the search before
    */
-  constructor(port, state) {
+  constructor(port, state, marks = new Marks()) {
     super();
+    this.marks = marks;
     this.#port = port;
     this.#state = state;
     this.#setPeers(state.peers);
@@ -136,11 +142,12 @@ export class Room extends Emitter {
    * Starts the call: from now on every peer gets a connection of its own.
    *
    * @param {import('./call.js').CallOptions} [options]
-   * @returns {Call}
+   * @param {import('./spare.js').Spare | null} [spare] for Rondo
+   * @returns {Call} the one that goes on, if there is one
    */
-  startCall(options = {}) {
+  startCall(options = {}, spare = null) {
     if (this.#call) return this.#call;
-    const call = new Call(this, this.#port, options);
+    const call = new Call(this, this.#port, options, spare);
     this.#call = call;
     call.start();
     for (const s of this.#early.splice(0)) this.emit('signal', s);
