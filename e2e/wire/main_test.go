@@ -68,6 +68,7 @@ type used struct {
 	CPU     time.Duration
 	Mallocs uint64
 	Bytes   uint64 // allocated
+	Writes  uint64 // system calls
 }
 
 // serve is the life of a server: for each line that it reads it writes what it has used.
@@ -109,19 +110,27 @@ func usedNow(addr string) used {
 	runtime.ReadMemStats(&m)
 	var u syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // fails only for a wrong argument
-	return used{Addr: addr, CPU: time.Duration(u.Utime.Nano() + u.Stime.Nano()), Mallocs: m.Mallocs, Bytes: m.TotalAlloc}
+	return used{Addr: addr, CPU: time.Duration(u.Utime.Nano() + u.Stime.Nano()), Mallocs: m.Mallocs, Bytes: m.TotalAlloc, Writes: writes()}
+}
+
+// writes is how often this process has called write(2): proc(5).
+func writes() (n uint64) {
+	raw, _ := os.ReadFile("/proc/self/io")
+	_, rest, _ := strings.Cut(string(raw), "syscw: ")
+	_, _ = fmt.Sscan(rest, &n) // where that is not told, it is 0
+	return n
 }
 
 // server is a server's process.
 type server struct {
-	b    *testing.B
+	b    testing.TB
 	addr string
 	in   io.Writer
 	out  *bufio.Scanner
 }
 
 // start starts a server.
-func start(b *testing.B, role string) *server {
+func start(b testing.TB, role string) *server {
 	b.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -173,5 +182,5 @@ func (s *server) cost(f func()) used {
 	before := s.used()
 	f()
 	after := s.used()
-	return used{CPU: after.CPU - before.CPU, Mallocs: after.Mallocs - before.Mallocs, Bytes: after.Bytes - before.Bytes}
+	return used{CPU: after.CPU - before.CPU, Mallocs: after.Mallocs - before.Mallocs, Bytes: after.Bytes - before.Bytes, Writes: after.Writes - before.Writes}
 }

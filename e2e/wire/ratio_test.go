@@ -14,6 +14,7 @@ type ratio struct {
 	bare, ours    []float64
 	of            []float64
 	mallocs, size []float64
+	writes        []float64
 }
 
 func newRatio(n int) *ratio { return &ratio{n: n} }
@@ -25,6 +26,7 @@ func (r *ratio) add(bare, ours used) {
 	r.ours = append(r.ours, float64(ours.CPU)/float64(time.Microsecond)/n)
 	r.of = append(r.of, float64(ours.CPU)/float64(bare.CPU))
 	r.mallocs = append(r.mallocs, float64(ours.Mallocs)/n)
+	r.writes = append(r.writes, float64(ours.Writes)/n)
 	r.size = append(r.size, float64(ours.Bytes)/n)
 }
 
@@ -37,6 +39,7 @@ func (r *ratio) report(b *testing.B, unit string) {
 	b.ReportMetric(slices.Min(r.of), "cpu-ratio-min")
 	b.ReportMetric(slices.Max(r.of), "cpu-ratio-max")
 	b.ReportMetric(median(r.mallocs), "allocs/"+unit)
+	b.ReportMetric(median(r.writes), "writes/"+unit)
 	b.ReportMetric(median(r.size), "B/"+unit)
 }
 

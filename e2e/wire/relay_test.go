@@ -19,7 +19,7 @@ const pairs = 200
 // pair is two clients in one group or room.
 type pair [2]client
 
-func barePairs(b *testing.B, addr string) []pair {
+func barePairs(b testing.TB, addr string) []pair {
 	return gather(b, pairs, func(i int) (p pair, err error) {
 		for k := range p {
 			if p[k], err = dialBare(addr, fmt.Sprint(i)); err != nil {
@@ -30,7 +30,7 @@ func barePairs(b *testing.B, addr string) []pair {
 	})
 }
 
-func rondoPairs(b *testing.B, addr string) []pair {
+func rondoPairs(b testing.TB, addr string) []pair {
 	return gather(b, pairs, func(i int) (p pair, err error) {
 		one, err := dialRondo(addr, "Ann")
 		if err != nil {
@@ -59,7 +59,7 @@ func rondoPairs(b *testing.B, addr string) []pair {
 }
 
 // gather makes n of something, some at once.
-func gather[T any](b *testing.B, n int, make func(i int) (T, error)) []T {
+func gather[T any](b testing.TB, n int, make func(i int) (T, error)) []T {
 	b.Helper()
 	all := slices.Repeat([]T{*new(T)}, n)
 	each(b, 8, func(k int) error {
@@ -75,7 +75,7 @@ func gather[T any](b *testing.B, n int, make func(i int) (T, error)) []T {
 }
 
 // each runs f for each of n at once, and waits.
-func each(b *testing.B, n int, f func(i int) error) {
+func each(b testing.TB, n int, f func(i int) error) {
 	b.Helper()
 	var wg sync.WaitGroup
 	for i := range n {
@@ -92,7 +92,7 @@ func each(b *testing.B, n int, f func(i int) error) {
 }
 
 // turns lets all pairs send bursts of so many messages, one after another, to and fro.
-func turns(b *testing.B, all []pair, bursts, burst, size int) {
+func turns(b testing.TB, all []pair, bursts, burst, size int) {
 	b.Helper()
 	each(b, len(all), func(i int) error {
 		for n := range bursts {

@@ -12,11 +12,11 @@ import (
 // eventSize is that of the text of a message to many.
 const eventSize = 300
 
-func audience(b *testing.B, n int, dial func(i int) (client, error)) []client {
+func audience(b testing.TB, n int, dial func(i int) (client, error)) []client {
 	return gather(b, n, dial)
 }
 
-func rondoAudience(b *testing.B, addr string, n int) []client {
+func rondoAudience(b testing.TB, addr string, n int) []client {
 	return audience(b, n, func(int) (client, error) {
 		c, err := dialRondo(addr, "Ann")
 		if err != nil {
@@ -31,13 +31,13 @@ func rondoAudience(b *testing.B, addr string, n int) []client {
 	})
 }
 
-func bareAudience(b *testing.B, addr string, n int) []client {
+func bareAudience(b testing.TB, addr string, n int) []client {
 	return audience(b, n, func(int) (client, error) { return dialBare(addr, "all") })
 }
 
 // tell lets the first so many of all send a message at once, so often, and waits each time
 // until all have all.
-func tell(b *testing.B, all []client, times, senders int) {
+func tell(b testing.TB, all []client, times, senders int) {
 	b.Helper()
 	heard := make(chan error, len(all))
 	for _, c := range all {
