@@ -239,9 +239,7 @@ func (t *webSocket) fill() error {
 		if n == 0 {
 			return err
 		}
-		b := t.lend()
-		b.w = copy(b.b[:], t.first[:n])
-		t.ev.heard(n)
+		t.came(n)
 		return nil
 	}
 	b := t.lend()
@@ -253,6 +251,13 @@ func (t *webSocket) fill() error {
 	b.w += n
 	t.ev.heard(n)
 	return nil
+}
+
+// came puts what came first into a buffer.
+func (t *webSocket) came(n int) {
+	b := t.lend()
+	b.w = copy(b.b[:], t.first[:n])
+	t.ev.heard(n)
 }
 
 // unmask takes the mask off b, which begins at byte at of its frame.

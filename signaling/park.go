@@ -8,10 +8,9 @@ const (
 )
 
 func (t *webSocket) park() bool {
-	if t.watcher == nil || t.raw == nil || t.open || t.buffered() > 0 {
+	if t.watcher == nil || t.open || !t.dry() {
 		return false
 	}
-	t.giveBack()
 	t.ready = nil
 	t.state.Store(parked)
 	// From here on somebody else may have it: whoever takes it out of that state.
@@ -37,7 +36,8 @@ func (t *webSocket) stir(w *watcher, over bool) {
 	if !t.state.CompareAndSwap(parked, stirring) {
 		return // it is being woken
 	}
-	if !over && w.read(t) && t.settled() {
+	// TLS may answer to what it reads, for which nobody can wait here.
+	if !over && t.raw != nil && w.read(t) && t.settled() {
 		t.giveBack()
 		t.state.Store(parked)
 		if !t.over.Load() || !t.state.CompareAndSwap(parked, awake) {

@@ -2,6 +2,8 @@ package signaling
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync"
@@ -10,6 +12,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/rondo-chat/rondo/internal/holdable"
 	"github.com/rondo-chat/rondo/internal/testenv"
 	"github.com/rondo-chat/rondo/protocol"
 )
@@ -95,7 +98,7 @@ func TestParkedWakes(t *testing.T) {
 		"a pong with a request":  {maskedFrame(final|opText, []byte(`{"t":"pong","id":7}`), 3), ask},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, nil)
+			r := newRig(t, func(c *Config) { c.Limits.Plain.PerSecond = -1 })
 			r.hub.quiet = 0
 			c := r.dial()
 			s := r.session(c.hello("Ann"))
@@ -195,4 +198,44 @@ func TestParkedRaces(t *testing.T) {
 	if len(w.free) != len(w.spots)-1 {
 		t.Errorf("%d of %d places are free", len(w.free), len(w.spots)-1)
 	}
+}
+
+// TestParkedTLS: a connection under TLS is parked too, and loses nothing, however what comes
+// is cut into records and packets.
+func TestParkedTLS(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Limits.Plain.PerSecond = -1 })
+	r.hub.quiet = 0
+	srv := httptest.NewUnstartedServer(r.hub)
+	srv.Listener = holdable.Listener{Listener: srv.Listener}
+	srv.StartTLS()
+	defer srv.Close()
+	d := websocket.Dialer{Subprotocols: []string{protocol.Subprotocol}, TLSClientConfig: srv.Client().Transport.(*http.Transport).TLSClientConfig}
+	ws, _, err := d.Dial("wss"+strings.TrimPrefix(srv.URL, "https"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ws.Close() }()
+	c := &client{t, ws}
+	s := r.session(c.hello("Ann"))
+	ask := maskedFrame(final|opText, []byte(`{"t":"ping"}`), 0x1234)
+	for n := range 15 {
+		parks(t, s)
+		switch n % 3 {
+		case 0:
+			c.raw(ask)
+			c.wants("pong")
+		case 1: // several records at once
+			c.raw(ask, ask, ask)
+			for range 3 {
+				c.wants("pong")
+			}
+		default: // a frame in several records
+			c.raw(ask[:3], ask[3:9], append(append([]byte{}, ask[9:]...), ask...))
+			c.wants("pong")
+			c.wants("pong")
+		}
+	}
+	parks(t, s)
+	s.Close(protocol.CloseBanned, "banned")
+	c.closes(protocol.CloseBanned, "banned")
 }

@@ -54,6 +54,7 @@ type socket struct {
 	heavy   bool             // its messages let others go first
 	left    *peerClosed      // how the peer closed
 	session *Session         // once it is open
+	since   time.Duration    // hub clock: it has waited for the next message since then
 	gone    bool             // reading ended
 
 	// Safe by themselves.
@@ -110,6 +111,7 @@ func (k *socket) run() {
 // as need be. What opening and handling took of stack is never given back below 4 KiB,
 // and one that was not needed yet has 2 KiB.
 func (k *socket) idle() {
+	k.since = k.hub.clock()
 	if !k.t.park() {
 		go k.attend()
 	}
@@ -228,15 +230,15 @@ const quietFor = 5 * time.Second
 // before the end.
 func (k *socket) serve(s *Session) (patient, more bool) {
 	for quiet := false; !quiet; {
-		since := k.hub.clock()
 		patient = k.t.wait()
-		quiet = k.hub.clock()-since > k.hub.quiet
+		quiet = k.hub.clock()-k.since > k.hub.quiet
 		if patient || k.heavy {
 			k.hub.patience.Pass()
 		}
 		if !k.serveOne(s) {
 			return patient, false
 		}
+		k.since = k.hub.clock()
 	}
 	return patient, true
 }

@@ -102,7 +102,7 @@ func (w *watcher) add(t *webSocket) error {
 	n := w.spotLocked()
 	w.spots[n].t = t
 	var failed error
-	err := t.raw.Control(func(fd uintptr) {
+	err := t.below.Control(func(fd uintptr) {
 		e := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLRDHUP | edgeTriggered, Fd: n, Pad: w.spots[n].turn}
 		failed = syscall.EpollCtl(w.epoll, syscall.EPOLL_CTL_ADD, int(fd), &e)
 	})
@@ -124,7 +124,7 @@ func (w *watcher) remove(t *webSocket) {
 	if t.spot == 0 {
 		return
 	}
-	_ = t.raw.Control(func(fd uintptr) { // closed: it is out
+	_ = t.below.Control(func(fd uintptr) { // closed: it is out
 		_ = syscall.EpollCtl(w.epoll, syscall.EPOLL_CTL_DEL, int(fd), nil)
 	})
 	w.leaveLocked(t.spot)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/rondo-chat/rondo/internal/holdable"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -96,7 +97,11 @@ type webSocket struct {
 	conn net.Conn
 	ev   events
 	pool *sync.Pool      // Hub.buffers
-	raw  syscall.RawConn // nil where one cannot see that something came without reading it, as with TLS
+	raw  syscall.RawConn // of a socket that the frames go over as they are; else nil
+	// below is what one waits for: raw, or the socket under TLS, which holder holds. Without
+	// it one cannot see that something came without reading it.
+	below  syscall.RawConn
+	holder *holdable.Conn
 
 	watcher *watcher // nil: it is never parked
 	state   atomic.Int32
@@ -106,7 +111,7 @@ type webSocket struct {
 	// Owned by the reading goroutine.
 	ready *readiness // made at first use
 	buf   *buffer    // what came and was not looked at; nil while that is nothing
-	first [14]byte   // what comes first where there is no raw
+	first [14]byte   // what comes first where that is not on a socket
 	mask  [4]byte    // of the frame being read
 	at    int        // how much of it was read
 	left  uint64     // how much of it was not
@@ -127,6 +132,11 @@ func newWebSocket(conn net.Conn, pool *sync.Pool, w *watcher, ev events) *webSoc
 	t := &webSocket{conn: conn, ev: ev, pool: pool, watcher: w}
 	if sc, ok := conn.(syscall.Conn); ok {
 		t.raw, _ = sc.SyscallConn() // without it reading just costs more memory
+		t.below = t.raw
+	} else if h, ok := holdable.Under(conn); ok {
+		if t.below, _ = h.SyscallConn(); t.below != nil {
+			t.holder = h
+		}
 	}
 	return t
 }
@@ -155,12 +165,30 @@ func (t *webSocket) giveBack() {
 	}
 }
 
+// dry reports whether all that came was read, so that the socket tells when something
+// comes; it gives the buffer back then.
+func (t *webSocket) dry() bool {
+	if t.giveBack(); t.below == nil || t.buf != nil {
+		return false
+	}
+	if t.holder == nil {
+		return true
+	}
+	t.holder.Hold(true) // what TLS has decrypted, or could, comes; an error comes again
+	n, err := t.conn.Read(t.first[:])
+	t.holder.Hold(false)
+	if n > 0 {
+		t.came(n)
+	}
+	return n == 0 && errors.Is(err, holdable.ErrHeld)
+}
+
 func (t *webSocket) wait() (over bool) {
-	if t.giveBack(); t.raw == nil || t.buf != nil {
+	if !t.dry() {
 		return false
 	}
 	if t.ready == nil {
-		t.ready = newReadiness(t.raw)
+		t.ready = newReadiness(t.below)
 	}
 	return t.ready.wait()
 }

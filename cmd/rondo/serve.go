@@ -24,6 +24,7 @@ import (
 	"github.com/rondo-chat/rondo/bus/redisbus"
 	"github.com/rondo-chat/rondo/chat"
 	chatredis "github.com/rondo-chat/rondo/chat/redisstore"
+	"github.com/rondo-chat/rondo/internal/holdable"
 	"github.com/rondo-chat/rondo/internal/rediscall"
 	"github.com/rondo-chat/rondo/internal/turnstile"
 	"github.com/rondo-chat/rondo/matchmaking"
@@ -336,6 +337,9 @@ func (n *node) servePublic(public net.Listener, failed chan<- error) *http.Serve
 	}
 	web := n.newHTTP(n.server.Handler())
 	serve := web.Serve
+	if n.certs.enabled() {
+		public = holdable.Listener{Listener: public} // idle sessions cost less over it
+	}
 	switch {
 	case n.certs.enabled() && n.cfg.relays() && n.cfg.TURN.ShareHTTPS:
 		web.TLSConfig = n.certs.config("h2", "http/1.1")
