@@ -35,8 +35,11 @@ type Config struct {
 	// the same for UDP and TCP.
 	Listen []string
 	// TLSListen holds host:port addresses for TLS. Default ":5349" when TLS or
-	// GetCertificate is set, else none.
+	// GetCertificate is set and there is no shared port, else none.
 	TLSListen []string
+	// Shared says that Share will give the server a port. With it and one of its
+	// own for TLS clients would try five ways, at which Firefox warns of slowness.
+	Shared bool
 	// TLS, or GetCertificate alone, gives the certificate. TLS 1.2 is the least.
 	TLS            *tls.Config
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
@@ -97,7 +100,7 @@ func (c Config) withDefaults() (Config, error) {
 	if len(c.Listen) == 0 {
 		c.Listen = []string{":3478"}
 	}
-	if c.tls() && len(c.TLSListen) == 0 {
+	if c.tls() && !c.Shared && len(c.TLSListen) == 0 {
 		c.TLSListen = []string{":5349"}
 	}
 	def(&c.RelayPorts, PortRange{49152, 65535})

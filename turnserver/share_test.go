@@ -406,3 +406,13 @@ func TestSharedPortIsTold(t *testing.T) {
 		t.Errorf("%q, want %q last", urls, want)
 	}
 }
+
+// Beside a shared port there is no other for TLS, unless it is asked for.
+func TestSharedPortSuffices(t *testing.T) {
+	for shared, want := range map[bool]int{true: 0, false: 1} {
+		cfg, err := Config{TLS: &tls.Config{}, Shared: shared}.withDefaults()
+		if err != nil || len(cfg.TLSListen) != want {
+			t.Errorf("shared %v: TLS at %q, %v", shared, cfg.TLSListen, err)
+		}
+	}
+}

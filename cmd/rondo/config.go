@@ -169,7 +169,7 @@ func (c *config) flags(out io.Writer) *flag.FlagSet {
 
 	fs.BoolVar(&c.TURN.Enabled, "turn", true, "run the embedded STUN/TURN server")
 	fs.Var(&c.TURN.Listen, "turn-listen", "comma-separated `addresses` for STUN and TURN on UDP and TCP (default :3478)")
-	fs.Var(&c.TURN.TLSListen, "turn-tls-listen", "comma-separated `addresses` for TURN on TLS (default :5349 when there is a certificate)")
+	fs.Var(&c.TURN.TLSListen, "turn-tls-listen", "comma-separated `addresses` for TURN on TLS (default :5349 when there is a certificate and the page's port is not shared)")
 	fs.BoolVar(&c.TURN.ShareHTTPS, "turn-share-https", true, "where the page has a certificate, serve TURN on TLS on its port too")
 	fs.StringVar(&c.TURN.Host, "turn-host", "", "`host` in the TURN URLs given to clients (default: the ACME domain or the external IP)")
 	fs.Var(&c.TURN.ExternalIPs, "turn-external-ip", "comma-separated `IPs` under which clients reach this machine (default: detected)")
@@ -372,6 +372,12 @@ func allSTUN(urls []string) bool {
 
 // relays reports whether this process runs a relay.
 func (c *config) relays() bool { return c.TURN.Enabled && c.Roles.turn() }
+
+// sharesHTTPS reports whether the relay is on the page's port too, if that has a
+// certificate.
+func (c *config) sharesHTTPS() bool {
+	return c.relays() && c.Roles.signaling() && c.TURN.ShareHTTPS
+}
 
 // roleList is what a process does; empty: everything.
 type roleList []string

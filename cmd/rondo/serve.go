@@ -341,7 +341,7 @@ func (n *node) servePublic(public net.Listener, failed chan<- error) *http.Serve
 		public = holdable.Listener{Listener: public} // idle sessions cost less over it
 	}
 	switch {
-	case n.certs.enabled() && n.cfg.relays() && n.cfg.TURN.ShareHTTPS:
+	case n.certs.enabled() && n.cfg.sharesHTTPS():
 		web.TLSConfig = n.certs.config("h2", "http/1.1")
 		public = n.turn.Share(public, web.TLSConfig)
 	case n.certs.enabled():

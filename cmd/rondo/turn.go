@@ -34,7 +34,7 @@ func (n *node) openTURN() error {
 		cfg.Host = n.cfg.ACMEDomains[0]
 	}
 	if n.certs.enabled() {
-		cfg.TLS = n.certs.config()
+		cfg.TLS, cfg.Shared = n.certs.config(), n.cfg.sharesHTTPS()
 	}
 	shared, err := readSecrets(tc.Secrets)
 	if err != nil {

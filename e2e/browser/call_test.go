@@ -127,6 +127,27 @@ func TestBehindNATs(t *testing.T) {
 	ann.say(bo, "through two routers")
 }
 
+// TestOnlyHTTPS: who can reach nothing but port 443 has a call, by the relay on the
+// page's own port.
+func TestOnlyHTTPS(t *testing.T) {
+	net := lab.NewNATs(t)
+	net.OnlyHTTPS(t)
+	cert := lab.NewCertificate(t, net.ServerIP)
+	n := lab.Start(t, lab.Options{Cert: cert, Netns: net.Server, IP: net.ServerIP, Args: []string{"--listen", net.ServerIP + ":443"}})
+	ann := newBrowser(t, browserOptions{cert: cert, netns: net.A}).newPage("Ann", pageOptions{})
+	bo := newBrowser(t, browserOptions{cert: cert, netns: net.B}).newPage("Bo", pageOptions{})
+	for _, p := range []*page{ann, bo} {
+		p.ready(n.URL())
+		p.start()
+	}
+	ann.inCall("")
+	bo.watching()
+	if c := ann.watching(); c.Local != "relay" || c.Relay != "tls" {
+		t.Errorf("%+v, and only TLS to port 443 gets out", c)
+	}
+	ann.say(bo, "through the one door")
+}
+
 // TestPagesOnTwoNodes: two pages on two processes that share one Redis.
 func TestPagesOnTwoNodes(t *testing.T) {
 	nodes := lab.Pair(t, testenv.Redis(t).URL)

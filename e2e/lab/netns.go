@@ -23,6 +23,8 @@ import (
 type NATs struct {
 	A, B, Server string
 	ServerIP     string // public, and reached from A and B
+
+	net *netns
 }
 
 // netnsPrefix begins the name of every namespace of the lab; the process follows.
@@ -37,7 +39,7 @@ func NewNATs(t testing.TB) *NATs {
 	n.onBridge("rb", "11.0.0.3/24")
 	n.behind("a", "eth0", "ra", "192.168.1", symmetricNAT)
 	n.behind("b", "eth0", "rb", "192.168.2", symmetricNAT)
-	return &NATs{A: n.id + "a", B: n.id + "b", Server: n.id + "srv", ServerIP: "11.0.0.1"}
+	return &NATs{A: n.id + "a", B: n.id + "b", Server: n.id + "srv", ServerIP: "11.0.0.1", net: n}
 }
 
 // natKind is how a router translates, as nftables says it.
