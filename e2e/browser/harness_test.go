@@ -1,6 +1,7 @@
 package browser_test
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -114,8 +115,25 @@ func newBrowser(t *testing.T, o browserOptions) *browser {
 // pageOptions of a tab.
 type pageOptions struct {
 	phone     bool
-	transport string // limit TURN to udp, tcp or tls
+	transport string // limit TURN to udp, tcp, tls or https
 	fps       int    // of the camera; 0: 10, which costs little
+}
+
+// script runs in a page before its own.
+func (o pageOptions) script() string {
+	return strings.NewReplacer("{{transport}}", o.transport, "{{fps}}", strconv.Itoa(cmp.Or(o.fps, 10))).Replace(injected)
+}
+
+// tab is a page as its browser drives it. Each ctx comes from the page's.
+type tab interface {
+	// evaluate returns the value of an expression, awaited if it is a promise.
+	evaluate(ctx context.Context, expression string) (json.RawMessage, error)
+	navigate(ctx context.Context, url string) error
+	// click clicks in the middle of the element, as a person does.
+	click(ctx context.Context, selector string) error
+	// insert types into the element that has the focus.
+	insert(ctx context.Context, text string) error
+	screenshot(ctx context.Context) ([]byte, error)
 }
 
 // page is a tab in a profile of its own: a person of their own.
@@ -123,6 +141,7 @@ type page struct {
 	t    *testing.T
 	name string
 	ctx  context.Context
+	tab  tab
 
 	console console
 }
@@ -142,7 +161,7 @@ func (p *page) newTab(name string, o pageOptions) *page {
 func (b *browser) openPage(parent context.Context, name string, o pageOptions, opts ...chromedp.ContextOption) *page {
 	b.t.Helper()
 	ctx, cancel := chromedp.NewContext(parent, opts...)
-	p := &page{t: b.t, name: name, ctx: ctx}
+	p := &page{t: b.t, name: name, ctx: ctx, tab: chromiumTab{}}
 	b.t.Cleanup(func() {
 		p.checkConsole()
 		if b.t.Failed() {
@@ -159,10 +178,7 @@ func (b *browser) openPage(parent context.Context, name string, o pageOptions, o
 		width, height = 390, 844
 		viewport = append(viewport, chromedp.EmulateMobile, chromedp.EmulateTouch)
 	}
-	if o.fps == 0 {
-		o.fps = 10
-	}
-	script := strings.NewReplacer("{{transport}}", o.transport, "{{fps}}", strconv.Itoa(o.fps)).Replace(injected)
+	script := o.script()
 	p.do(chromedp.EmulateViewport(width, height, viewport...),
 		chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 			_, err := cdp.Call(ctx, t, cdpage.AddScriptToEvaluateOnNewDocument, cdpage.AddScriptToEvaluateOnNewDocumentParams{Source: script})
@@ -170,6 +186,32 @@ func (b *browser) openPage(parent context.Context, name string, o pageOptions, o
 		}))
 	p.watchConsole()
 	return p
+}
+
+// chromiumTab is a tab of Chromium; which one, the context knows.
+type chromiumTab struct{}
+
+func (chromiumTab) evaluate(ctx context.Context, expression string) (json.RawMessage, error) {
+	return chromedp.Run(ctx, chromedp.Evaluate[json.RawMessage](expression, chromedp.EvalAwaitPromise))
+}
+
+func (chromiumTab) navigate(ctx context.Context, url string) error {
+	return chromedp.Do(ctx, chromedp.Navigate(url))
+}
+
+func (chromiumTab) click(ctx context.Context, selector string) error {
+	return chromedp.Do(ctx, chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
+}
+
+func (chromiumTab) insert(ctx context.Context, text string) error {
+	return chromedp.Do(ctx, chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, input.InsertText, input.InsertTextParams{Text: text})
+		return err
+	}))
+}
+
+func (chromiumTab) screenshot(ctx context.Context) ([]byte, error) {
+	return chromedp.Run(ctx, chromedp.CaptureScreenshot())
 }
 
 // console collects what a page says there.
@@ -260,7 +302,22 @@ func eval[T any](p *page, expression string) T {
 func tryEval[T any](p *page, expression string) (T, error) {
 	ctx, cancel := context.WithTimeout(p.ctx, step)
 	defer cancel()
-	return chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	var v T
+	data, err := p.tab.evaluate(ctx, expression)
+	if err != nil {
+		return v, err
+	}
+	return v, json.Unmarshal(data, &v)
+}
+
+// act does one thing with the tab.
+func (p *page) act(f func(ctx context.Context) error) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, step)
+	defer cancel()
+	if err := f(ctx); err != nil {
+		p.t.Fatalf("%s: %v", p.name, err)
+	}
 }
 
 // until waits until the expression is true.
@@ -274,7 +331,7 @@ func (p *page) until(d time.Duration, expression, what string) {
 
 func (p *page) open(url string) {
 	p.t.Helper()
-	p.do(chromedp.Navigate(url))
+	p.act(func(ctx context.Context) error { return p.tab.navigate(ctx, url) })
 }
 
 func testid(id string) string { return `[data-testid="` + id + `"]` }
@@ -284,17 +341,14 @@ func (p *page) click(id string) {
 	p.t.Helper()
 	p.until(step, fmt.Sprintf(`(() => { const e = document.querySelector(%q); return e && !e.disabled && e.checkVisibility(); })()`, testid(id)),
 		id+" can be clicked")
-	p.do(chromedp.Click(chromedp.CSS(testid(id)), chromedp.NodeVisible))
+	p.act(func(ctx context.Context) error { return p.tab.click(ctx, testid(id)) })
 }
 
 // fill types text into an input.
 func (p *page) fill(id, text string) {
 	p.t.Helper()
 	p.click(id)
-	p.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, input.InsertText, input.InsertTextParams{Text: text})
-		return err
-	}))
+	p.act(func(ctx context.Context) error { return p.tab.insert(ctx, text) })
 }
 
 // view waits until the page shows one of views and returns which.
@@ -417,10 +471,10 @@ func (p *page) openChat() {
 func (p *page) explain() {
 	ctx, cancel := context.WithTimeout(p.ctx, 5*time.Second)
 	defer cancel()
-	text, err := chromedp.Run(ctx, chromedp.Evaluate[json.RawMessage](`({view: {...document.documentElement.dataset}, error: document.querySelector('[data-testid="error"]')?.textContent, status: document.querySelector('[data-testid="status"]')?.textContent,
-	  pcs: (window.probe?.pcs || []).map(pc => [pc.connectionState, pc.iceConnectionState, pc.signalingState])})`))
+	text, err := p.tab.evaluate(ctx, `({view: {...document.documentElement.dataset}, error: document.querySelector('[data-testid="error"]')?.textContent, status: document.querySelector('[data-testid="status"]')?.textContent,
+	  pcs: (window.probe?.pcs || []).map(pc => [pc.connectionState, pc.iceConnectionState, pc.signalingState])})`)
 	p.t.Logf("%s: %s %v", p.name, text, err)
-	if png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot()); err == nil {
+	if png, err := p.tab.screenshot(ctx); err == nil {
 		p.save("failed-"+p.name, png)
 	}
 }

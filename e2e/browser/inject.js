@@ -1,10 +1,11 @@
 // Runs before the page's own scripts: keeps the page's peer connections where the
 // test finds them, limits what a call may use, and makes the fake camera cheap.
-// The transport is "", "udp", "tcp" or "tls".
+// The transport is "", "udp", "tcp", "tls" or "https": on the page's own port.
 (() => {
   const transport = "{{transport}}";
   const pcs = [];
   const fits = (url) => {
+    if (transport === "https") return url.startsWith("turns:") && url.includes(`:${location.port}?`);
     const tls = url.startsWith("turns:"), tcp = url.includes("transport=tcp");
     if (!url.startsWith("turn")) return false;
     return transport === "tls" ? tls : transport === "tcp" ? tcp && !tls : !tcp && !tls;
@@ -39,8 +40,10 @@
         for (const s of stats.values()) {
           if (s.type === "inbound-rtp" && s.kind === "video") c.decoded += s.framesDecoded || 0;
           if (s.type === "inbound-rtp" && s.kind === "audio") c.audio += s.packetsReceived || 0;
-          if (s.type === "transport" && s.selectedCandidatePairId) {
-            const pair = stats.get(s.selectedCandidatePairId);
+          // Firefox marks the pair itself.
+          const chosen = s.type === "transport" ? s.selectedCandidatePairId : s.type === "candidate-pair" && s.selected ? s.id : "";
+          if (chosen) {
+            const pair = stats.get(chosen);
             const local = pair && stats.get(pair.localCandidateId), remote = pair && stats.get(pair.remoteCandidateId);
             if (local) { c.local = local.candidateType; c.relay = local.relayProtocol || ""; c.localAddresses = [local.address, local.relatedAddress].filter(Boolean); }
             if (remote) { c.remote = remote.candidateType; c.remoteAddress = remote.address || ""; }
