@@ -60,6 +60,46 @@ func TestBench(t *testing.T) {
 	}
 }
 
+// TestBenchPeople: people who come by chance and people who live a day ask, meet, skip, talk, lose their network and
+// come back; nothing of it fails, and the same seed lets the same people come.
+func TestBenchPeople(t *testing.T) {
+	n := lab.Start(t, lab.Options{})
+	for _, want := range []struct {
+		cfg    bench.Config
+		counts []string
+		times  []string
+	}{
+		{bench.Config{Scenario: "poisson", Users: 40, Rate: 15, Duration: 4 * time.Second}, []string{"asks", "skips", "operations"}, []string{"match", "next", "leave"}},
+		{bench.Config{Scenario: "day", Users: 60, Duration: 6 * time.Second}, []string{"connected", "asks", "skips", "signals", "messages", "deliveries", "rooms", "lost", "left"},
+			[]string{"connect", "match", "next", "signal", "relay", "chat", "delivery", "room", "resume", "leave"}},
+	} {
+		t.Run(want.cfg.Scenario, func(t *testing.T) {
+			cfg := want.cfg
+			cfg.URL, cfg.Metrics, cfg.PID, cfg.Spread, cfg.Connect = n.WS(), "http://"+n.Metrics+"/metrics", n.PID(), true, 50
+			r, err := bench.Run(t.Context(), cfg)
+			if err != nil || r.Counts["failed"] != 0 || r.Counts["refused"] != 0 {
+				t.Fatalf("%v, %+v", err, r)
+			}
+			for _, name := range want.counts {
+				if r.Counts[name] == 0 {
+					t.Errorf("no %s: %+v", name, r)
+				}
+			}
+			for _, name := range want.times {
+				if r.Times[name].Count == 0 {
+					t.Errorf("no time of %s: %+v", name, r)
+				}
+			}
+			if r.Server == nil || r.Server.RSS == 0 || r.Server.Allocs == 0 || r.Server.CPUPerOp == 0 {
+				t.Errorf("the server's cost: %+v", r.Server)
+			}
+			if connected, left := r.Counts["connected"], r.Counts["left"]; cfg.Scenario == "day" && (connected != int64(cfg.Users) || left != connected) {
+				t.Errorf("%d came, %d left, of %d", connected, left, cfg.Users)
+			}
+		})
+	}
+}
+
 // TestBenchFanout: everybody in a topic has everything that is written in it, whether they are few or many.
 // RONDO_LOAD=1 takes up to 10,000 and shows what it costs.
 func TestBenchFanout(t *testing.T) {

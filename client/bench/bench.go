@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rondo-chat/rondo/client"
+	"github.com/rondo-chat/rondo/internal/pause"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -26,6 +28,7 @@ type Config struct {
 	Connect  float64       // connections opened each second; Rate
 	Duration time.Duration // after all are connected; 10 s
 	Bytes    int           // of a relayed or said text; 500
+	Seed     uint64        // what poisson and day draw from; 1
 	Room     protocol.RoomID
 	PID      int    // of the server, on this machine: its CPU and memory are watched
 	Metrics  string // URL of its metrics page: its allocations are counted
@@ -55,6 +58,9 @@ func (c *Config) setDefaults() error {
 	if c.Bytes == 0 {
 		c.Bytes = 500
 	}
+	if c.Seed == 0 {
+		c.Seed = 1
+	}
 	if c.Users < 1 || c.Rate <= 0 || c.Connect <= 0 || c.Duration < 0 || c.Bytes < 32 || c.Bytes > protocol.MaxChatBytes {
 		return fmt.Errorf("bench: users, rate and duration must be positive, bytes 32 to %d", protocol.MaxChatBytes)
 	}
@@ -78,7 +84,7 @@ type Cost struct {
 	CPUPerOp  float64 `json:"cpu_us_per_op,omitempty"`
 	Allocs    float64 `json:"allocs_per_op,omitempty"`
 	RSS       int64   `json:"rss_bytes"`
-	PerUser   int64   `json:"rss_bytes_per_user"` // what connecting the users added, each
+	PerUser   int64   `json:"rss_bytes_per_user,omitempty"` // what connecting the users added, each
 	Operation string  `json:"operation,omitempty"`
 }
 
@@ -94,17 +100,20 @@ func Scenarios() map[string]string {
 type scenario struct {
 	what      string
 	operation string // which count the server's cost is divided by
+	comes     bool   // users come as the scenario says, not before it
 	run       func(b *bench, ctx context.Context) error
 }
 
 func scenarios() map[string]scenario {
 	return map[string]scenario{
-		"idle":   {"users connect and do nothing", "", (*bench).idle},
-		"ask":    {"two users at a time ask for a partner, leave, and ask again", "pairs", (*bench).ask},
-		"burst":  {"all users ask at once", "pairs", (*bench).burst},
-		"relay":  {"pairs send each other signals", "signals", (*bench).relay},
-		"fanout": {"all users have one topic open (--room) and write in turn", "deliveries", (*bench).fanout},
-		"calls":  {"pairs make real calls with media", "calls", (*bench).calls},
+		"idle":    {what: "users connect and do nothing", run: (*bench).idle},
+		"ask":     {what: "two users at a time ask for a partner, leave, and ask again", operation: "pairs", run: (*bench).ask},
+		"burst":   {what: "all users ask at once", operation: "pairs", run: (*bench).burst},
+		"poisson": {what: "users ask independently of one another, with interests, and a third skip", operation: "asks", run: (*bench).poisson},
+		"relay":   {what: "pairs send each other signals", operation: "signals", run: (*bench).relay},
+		"fanout":  {what: "all users have one topic open (--room) and write in turn", operation: "deliveries", run: (*bench).fanout},
+		"calls":   {what: "pairs make real calls with media", operation: "calls", run: (*bench).calls},
+		"day":     {what: "users live a day (--day): come and go, meet, signal, chat, skip, sit in rooms, lose their network", operation: "operations", comes: true, run: (*bench).day},
 	}
 }
 
@@ -122,12 +131,15 @@ type bench struct {
 	failures map[string]int64
 }
 
-// fail counts something that did not come about.
-func (b *bench) fail(err error) {
+// fail counts something that did not come about; what is "" where the scenario does but one thing.
+func (b *bench) fail(what string, err error) {
 	b.counts["failed"].Add(1)
 	why := string(protocol.CodeOf(err))
 	if _, ok := errors.AsType[*protocol.Error](err); !ok {
 		why = err.Error()
+	}
+	if what != "" {
+		why = what + ": " + why
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -141,8 +153,9 @@ const maxReasons = 20
 
 // names of counts and times: what is not here nobody counts.
 var (
-	countNames = [...]string{"connected", "refused", "pairs", "signals", "messages", "deliveries", "calls", "failed"}
-	timeNames  = [...]string{"connect", "match", "relay", "send", "delivery", "call"}
+	countNames = [...]string{"connected", "refused", "asks", "pairs", "skips", "given up", "signals", "messages", "deliveries", "rooms", "lost", "calls", "left",
+		"operations", "too late", "failed"}
+	timeNames = [...]string{"connect", "match", "next", "cancel", "signal", "relay", "send", "chat", "delivery", "room", "resume", "leave", "call"}
 )
 
 func newBench(cfg Config) *bench {
@@ -177,7 +190,10 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	if err := b.connect(ctx); err != nil {
+	if !s.comes {
+		err = b.connect(ctx)
+	}
+	if err != nil {
 		return Report{}, err
 	}
 	if err := b.settle(ctx); err != nil {
@@ -205,23 +221,12 @@ func (b *bench) settle(ctx context.Context) error {
 	if b.cfg.PID == 0 {
 		return nil
 	}
-	return pause(ctx, 2*time.Second)
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
+	return pause.For(ctx, 2*time.Second)
 }
 
 func (b *bench) report(s scenario, empty, end Vitals) Report {
 	took := end.At.Sub(b.begun.At)
-	r := Report{Scenario: b.cfg.Scenario, Users: len(b.users), Seconds: took.Seconds(), Counts: map[string]int64{}, Times: map[string]Quantiles{}}
+	r := Report{Scenario: b.cfg.Scenario, Users: cmp.Or(len(b.users), b.cfg.Users), Seconds: took.Seconds(), Counts: map[string]int64{}, Times: map[string]Quantiles{}}
 	b.mu.Lock()
 	r.Failures = maps.Clone(b.failures)
 	b.mu.Unlock()
@@ -238,7 +243,10 @@ func (b *bench) report(s scenario, empty, end Vitals) Report {
 	if b.cfg.PID == 0 {
 		return r
 	}
-	r.Server = &Cost{CPU: (end.CPU - b.begun.CPU).Seconds() / took.Seconds(), RSS: end.RSS, PerUser: (b.full.RSS - empty.RSS) / int64(max(1, len(b.users))), Operation: s.operation}
+	r.Server = &Cost{CPU: (end.CPU - b.begun.CPU).Seconds() / took.Seconds(), RSS: end.RSS, Operation: s.operation}
+	if n := int64(len(b.users)); n > 0 {
+		r.Server.PerUser = (b.full.RSS - empty.RSS) / n
+	}
 	if n := r.Counts[s.operation]; n > 0 {
 		r.Server.CPUPerOp = float64((end.CPU - b.begun.CPU).Microseconds()) / float64(n)
 		r.Server.Allocs = (end.Mallocs - b.begun.Mallocs) / float64(n)
@@ -252,7 +260,7 @@ func (b *bench) progress(ctx context.Context) {
 		return
 	}
 	began := time.Now()
-	for pause(ctx, time.Second) == nil {
+	for pause.For(ctx, time.Second) == nil {
 		fmt.Fprintf(b.cfg.Progress, "%4.0f s ", time.Since(began).Seconds())
 		for _, name := range countNames {
 			if n := b.counts[name].Load(); n > 0 {
@@ -342,7 +350,7 @@ func pace(ctx context.Context, rate float64, n int, f func(i int, due time.Time)
 	for i := 0; i < n || n < 0; i++ {
 		due := began.Add(time.Duration(float64(i) / rate * float64(time.Second)))
 		if d := time.Until(due); d > 0 {
-			if err := pause(ctx, d); err != nil {
+			if err := pause.For(ctx, d); err != nil {
 				return err
 			}
 		} else if ctx.Err() != nil {

@@ -2,8 +2,6 @@ package bench
 
 import (
 	"context"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -59,7 +57,5 @@ func written(e client.Event) (time.Time, bool) {
 	if !ok || c.Message == nil {
 		return time.Time{}, false
 	}
-	stamp, _, ok := strings.Cut(c.Message.Text, " ")
-	nanos, err := strconv.ParseInt(stamp, 10, 64)
-	return time.Unix(0, nanos), ok && err == nil
+	return stampOf(c.Message.Text)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rondo-chat/rondo/client"
 	"github.com/rondo-chat/rondo/client/rtc"
+	"github.com/rondo-chat/rondo/internal/pause"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -20,7 +21,7 @@ import (
 const patience = 30 * time.Second
 
 // idle lets time pass.
-func (b *bench) idle(ctx context.Context) error { return pause(ctx, b.cfg.Duration) }
+func (b *bench) idle(ctx context.Context) error { return pause.For(ctx, b.cfg.Duration) }
 
 // match lets two users find one another and tells how long it took from the instant. Who else asks at
 // the time may find one of them instead: both have found somebody, which is what counts.
@@ -74,15 +75,15 @@ func (b *bench) ask(ctx context.Context) error {
 			}
 			found, err := b.match(ctx, due, two)
 			if err != nil {
-				b.fail(err)
+				b.fail("", err)
 				return // not used again: who knows what they wait for
 			}
 			for i, u := range two {
 				if err := u.Leave(ctx, found[i].Room); err != nil {
-					b.fail(err)
+					b.fail("", err)
 				}
 			}
-			_ = pause(ctx, time.Second) // searches are limited: one a second, five at once
+			_ = pause.For(ctx, time.Second) // searches are limited: one a second, five at once
 			idle <- two
 		})
 	})
@@ -99,7 +100,7 @@ func (b *bench) burst(ctx context.Context) error {
 	for i := 0; i+1 < len(b.users); i += 2 {
 		all.Go(func() {
 			if _, err := b.match(ctx, began, [2]*user{b.users[i], b.users[i+1]}); err != nil {
-				b.fail(err)
+				b.fail("", err)
 			}
 		})
 	}
@@ -165,11 +166,11 @@ func (b *bench) relay(ctx context.Context) error {
 		u := b.users[i%len(b.users)]
 		b.counts["signals"].Add(1)
 		if err := u.Send(rooms[i%len(b.users)], "", protocol.SignalOffer, stamped(due, b.cfg.Bytes)); err != nil {
-			b.fail(err)
+			b.fail("", err)
 		}
 	})
 	if err == nil {
-		err = pause(ctx, time.Second) // for what is under way
+		err = pause.For(ctx, time.Second) // for what is under way
 	}
 	return err
 }
@@ -191,7 +192,7 @@ func (b *bench) fanout(ctx context.Context) error {
 			u := b.users[i%len(b.users)]
 			_, err := u.Conversation(b.cfg.Room).Send(ctx, protocol.ConvSend{CID: fmt.Sprintf("%s-%d", run, i), Text: text})
 			if err != nil {
-				b.fail(err)
+				b.fail("", err)
 				return
 			}
 			b.counts["messages"].Add(1)
@@ -200,7 +201,7 @@ func (b *bench) fanout(ctx context.Context) error {
 	})
 	all.Wait()
 	if err == nil {
-		err = pause(ctx, time.Second)
+		err = pause.For(ctx, time.Second)
 	}
 	return err
 }
@@ -244,12 +245,12 @@ func (b *bench) calls(ctx context.Context) error {
 	err = pace(ctx, b.cfg.Rate, len(b.users)/2, func(i int, due time.Time) {
 		all.Go(func() {
 			if err := b.call(over, engine, due, [2]*user{b.users[2*i], b.users[2*i+1]}); err != nil {
-				b.fail(err)
+				b.fail("", err)
 			}
 		})
 	})
 	if err == nil {
-		err = pause(ctx, b.cfg.Duration)
+		err = pause.For(ctx, b.cfg.Duration)
 	}
 	end()
 	all.Wait()

@@ -56,6 +56,8 @@ func load(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs.Float64Var(&cfg.Rate, "rate", 200, "operations a second, of all users together")
 	fs.Float64Var(&cfg.Connect, "connect", 0, "connections opened a second (default: rate)")
 	fs.DurationVar(&cfg.Duration, "duration", 10*time.Second, "how long")
+	day := fs.Duration("day", 0, "how long the day of scenario day takes, instead of duration")
+	fs.Uint64Var(&cfg.Seed, "seed", 1, "what poisson and day draw from")
 	fs.IntVar(&cfg.Bytes, "bytes", 500, "size of a signal or message")
 	room := fs.String("room", "", "`id` of the topic for fanout, which guests may write in")
 	fs.IntVar(&cfg.PID, "pid", 0, "the server's process `id`, if it runs on this machine: its CPU and memory are measured")
@@ -70,6 +72,7 @@ func load(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if fs.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
+	cfg.Duration = cmp.Or(*day, cfg.Duration)
 	cfg.Room = protocol.RoomID(*room)
 	if *quiet {
 		cfg.Progress = nil
@@ -113,7 +116,11 @@ func show(w io.Writer, r bench.Report) {
 		fmt.Fprintf(w, "%8d failed: %s\n", r.Failures[why], why)
 	}
 	if s := r.Server; s != nil {
-		fmt.Fprintf(w, "\nserver: %.1f %% of a core, %.1f MiB, %.1f KiB a user\n", 100*s.CPU, float64(s.RSS)/(1<<20), float64(s.PerUser)/(1<<10))
+		fmt.Fprintf(w, "\nserver: %.1f %% of a core, %.1f MiB", 100*s.CPU, float64(s.RSS)/(1<<20))
+		if s.PerUser > 0 {
+			fmt.Fprintf(w, ", %.1f KiB a user", float64(s.PerUser)/(1<<10))
+		}
+		fmt.Fprintln(w)
 		if s.CPUPerOp > 0 {
 			fmt.Fprintf(w, "        %.1f µs CPU and %.1f allocations for each of the %s\n", s.CPUPerOp, s.Allocs, cmp.Or(s.Operation, "operations"))
 		}

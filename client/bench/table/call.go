@@ -11,6 +11,7 @@ import (
 	"github.com/rondo-chat/rondo/client"
 	"github.com/rondo-chat/rondo/client/bench/wire"
 	"github.com/rondo-chat/rondo/client/rtc"
+	"github.com/rondo-chat/rondo/internal/pause"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -39,7 +40,7 @@ func (g *group) call(ctx context.Context) error {
 				}
 				ours, bare = append(ours, one), append(bare, other)
 				// One address may make five allocations a second, and each peer makes two.
-				if err := pause(ctx, 2*time.Second); err != nil {
+				if err := pause.For(ctx, 2*time.Second); err != nil {
 					return err
 				}
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/rondo-chat/rondo/internal/pause"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -54,7 +55,7 @@ func (g *group) moreUsers(ctx context.Context) error {
 			each[i] = float64(used.Nanoseconds()) / 1000 / (r * length.Seconds())
 		}
 		g.add("10x messages: a message", each[1], each[0])
-		return pause(ctx, time.Second)
+		return pause.For(ctx, time.Second)
 	})
 }
 

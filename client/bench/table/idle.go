@@ -8,6 +8,7 @@ import (
 
 	"github.com/rondo-chat/rondo/client/bench"
 	"github.com/rondo-chat/rondo/client/bench/wire"
+	"github.com/rondo-chat/rondo/internal/pause"
 )
 
 // idle measures what a connection costs that does nothing. Memory that was used once is given back late,
@@ -105,7 +106,7 @@ func (g *group) calm(ctx context.Context, p *process) (float64, error) {
 		} else if same++; same == still {
 			return v, nil
 		}
-		if err := pause(ctx, step); err != nil {
+		if err := pause.For(ctx, step); err != nil {
 			return 0, err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rondo-chat/rondo/internal/pause"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -175,7 +176,7 @@ func (a *askers) oneByOne(ctx context.Context) (p50, p99 float64, err error) {
 			}
 		}
 		took = append(took, float64(time.Since(asked).Nanoseconds())/1e6)
-		if err := pause(ctx, time.Millisecond); err != nil {
+		if err := pause.For(ctx, time.Millisecond); err != nil {
 			return 0, 0, err
 		}
 	}

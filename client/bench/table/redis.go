@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rondo-chat/rondo/client/bench/wire"
+	"github.com/rondo-chat/rondo/internal/pause"
 )
 
 // redisConn speaks as much of Redis' protocol (RESP2) as ZADD and PING need.
@@ -95,7 +96,7 @@ func ping(ctx context.Context, redis *process, n int) (float64, error) {
 			return 0, err
 		}
 		took = append(took, float64(time.Since(began).Nanoseconds())/1e6)
-		if err := pause(ctx, time.Millisecond); err != nil {
+		if err := pause.For(ctx, time.Millisecond); err != nil {
 			return 0, err
 		}
 	}

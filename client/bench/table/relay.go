@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rondo-chat/rondo/client/bench/wire"
+	"github.com/rondo-chat/rondo/internal/pause"
 )
 
 // side is a server with the pairs that load it.
@@ -67,7 +68,7 @@ func (g *group) relay(ctx context.Context) error {
 		if g.cfg.Quick {
 			return nil
 		}
-		return pause(ctx, breath-time.Since(began))
+		return pause.For(ctx, breath-time.Since(began))
 	})
 }
 
@@ -269,7 +270,7 @@ func openLoop(ctx context.Context, pairs [][2]*speaker, rate float64, length tim
 	var failed error
 	for i := 0; i < total && failed == nil; i++ {
 		due := began.Add(time.Duration(float64(i) / rate * float64(time.Second)))
-		if failed = pause(ctx, time.Until(due)); failed != nil {
+		if failed = pause.For(ctx, time.Until(due)); failed != nil {
 			break
 		}
 		s, m := all[i%len(all)], texts[i%len(all)]
@@ -314,18 +315,4 @@ func stamp(raw []byte) (int64, bool) {
 	}
 	due, err := strconv.ParseInt(string(rest[:19]), 10, 64)
 	return due, err == nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }
