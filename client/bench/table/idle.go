@@ -19,7 +19,7 @@ func (g *group) idle(ctx context.Context) error {
 			name string
 			n    int
 			tls  bool
-		}{{"plain", g.size(10_000, 500), false}, {"TLS", g.size(3000, 200), true}} {
+		}{{"plain", g.size(10_000, 500), false}, {"TLS", g.size(2500, 200), true}} {
 			ours, err := g.idleSessions(ctx, v.n, v.tls)
 			if err != nil {
 				return err
@@ -51,10 +51,7 @@ func (g *group) idleSessions(ctx context.Context, n int, secure bool) (float64, 
 	if err != nil {
 		return 0, err
 	}
-	return g.grows(ctx, s.process, n, func() error {
-		_, err := g.crowd(ctx, n, func(i int) (*speaker, error) { return guest(ctx, s, i) })
-		return err
-	})
+	return g.grows(ctx, s.process, n, func(i int) (*speaker, error) { return guest(ctx, s, i) })
 }
 
 // idleBare is the same of bare connections.
@@ -69,26 +66,30 @@ func (g *group) idleBare(ctx context.Context, n int, secure bool) (float64, erro
 	if secure {
 		conf = &tls.Config{InsecureSkipVerify: true} // it was made for this run
 	}
-	return g.grows(ctx, p, n, func() error {
-		_, err := g.crowd(ctx, n, func(i int) (*speaker, error) {
-			c, err := wire.DialLength(ctx, p.addr, i, conf)
-			return &speaker{Conn: c}, err
-		})
-		return err
+	return g.grows(ctx, p, n, func(i int) (*speaker, error) {
+		c, err := wire.DialLength(ctx, p.addr, i, conf)
+		if err != nil {
+			return nil, err
+		}
+		return &speaker{Conn: c}, nil
 	})
 }
 
-// grows is how much memory the process has more after f than before, in KiB, for each of n.
-func (g *group) grows(ctx context.Context, p *process, n int, f func() error) (float64, error) {
-	before, err := g.calm(ctx, p)
-	if err != nil {
-		return 0, err
+// grows is how much memory the process has more with n connections than with a fifth of them, in KiB, for each
+// that is between: the first ones find room in what the process needed to start.
+func (g *group) grows(ctx context.Context, p *process, n int, dial func(i int) (*speaker, error)) (float64, error) {
+	var at [2]float64
+	for i, part := range [][2]int{{0, n / 5}, {n / 5, n}} {
+		from, count := part[0], part[1]-part[0]
+		if _, err := g.crowd(ctx, count, func(i int) (*speaker, error) { return dial(from + i) }); err != nil {
+			return 0, err
+		}
+		var err error
+		if at[i], err = g.calm(ctx, p); err != nil {
+			return 0, err
+		}
 	}
-	if err := f(); err != nil {
-		return 0, err
-	}
-	after, err := g.calm(ctx, p)
-	return (after - before) / 1024 / float64(n), err
+	return (at[1] - at[0]) / 1024 / float64(n-n/5), nil
 }
 
 // calm waits until the memory of a process stays for two seconds, at most for ten, and returns it.

@@ -169,17 +169,16 @@ func (g *group) redis(ctx context.Context) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	at, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	_, port, _ := net.SplitHostPort(l.Addr().String()) // it came from a listener
-	l.Close()
+	port := strconv.Itoa(int(at.Port()))
 	p, err := g.start(exec.Command(g.cfg.Redis, "--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "no", "--daemonize", "no"))
 	if err != nil {
 		return nil, err
 	}
-	p.addr = net.JoinHostPort("127.0.0.1", port)
+	p.addr = at.String()
 	return p, p.await(ctx, func() bool {
 		c, err := dialRedis(ctx, p.addr)
 		if err != nil {

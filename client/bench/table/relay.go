@@ -155,7 +155,10 @@ func (g *group) gorillaPairs(ctx context.Context, n int) (*side, error) {
 	}
 	all, err := g.inOrder(2*n, func(i int) (*speaker, error) {
 		c, err := wire.DialWebSocket(ctx, "ws://"+p.addr, "", i, nil)
-		return &speaker{Conn: c}, err
+		if err != nil {
+			return nil, err
+		}
+		return &speaker{Conn: c}, nil
 	})
 	return &side{process: p, pairs: inPairs(all)}, err
 }

@@ -184,7 +184,7 @@ func (g *group) add(name string, ours, ref float64) {
 		g.sums.ours, g.sums.refs = map[string][]float64{}, map[string][]float64{}
 	}
 	g.sums.ours[name] = append(g.sums.ours[name], ours)
-	if ref != 0 {
+	if len(g.sums.refs[name]) > 0 || ref != 0 {
 		g.sums.refs[name] = append(g.sums.refs[name], ref)
 	}
 }
@@ -224,7 +224,9 @@ func (g *group) rows(err error) []Row {
 			r.Reference = spread(refs)
 			var ratios []float64
 			for i, ours := range g.sums.ours[l.Name] {
-				ratios = append(ratios, ours/refs[i])
+				if refs[i] != 0 {
+					ratios = append(ratios, ours/refs[i])
+				}
 			}
 			r.Ratio = spread(ratios)
 		}
