@@ -72,21 +72,25 @@ func (k *kept) prune(now time.Time) {
 }
 
 // sendSignal hands a signal to the session at m's node. The lock makes one order
-// of this and of a resend.
+// of this and of a resend. What goes to another node is a function of its own, as it
+// needs more stack than all that stands above it.
 func (s *Server) sendSignal(m *rooms.Member, h *castHead, d []byte) error {
-	if m.Node == s.node {
-		s.kept.mu.RLock()
-		defer s.kept.mu.RUnlock()
-		s.deliverOne(h, d)
-		return nil
+	if m.Node != s.node {
+		return s.sendSignalOut(m.Node, h, d)
 	}
+	s.kept.mu.RLock()
+	defer s.kept.mu.RUnlock()
+	s.deliverOne(h, d)
+	return nil
+}
+
+func (s *Server) sendSignalOut(to protocol.NodeID, h *castHead, d []byte) error {
 	payload, err := encodeCast(*h, d)
 	if err != nil {
 		return err
 	}
 	s.kept.mu.Lock()
 	defer s.kept.mu.Unlock()
-	to := m.Node
 	if now, ok := s.seats.nodeOf(h.Room, h.Session); ok && now != to {
 		if to = now; now == s.node {
 			s.deliverOne(h, d)

@@ -139,7 +139,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.m.refusals.WithLabelValues("handshake").Inc()
 		return
 	}
-	k.attach(newWebSocket(ws.NetConn(), &h.buffers, h.watcher(), k))
+	k.attach(newWebSocket(ws.NetConn(), h.buffers, h.watcher(), k))
 	if !h.enter(k) { // closed meanwhile; nobody is left to wait for an answer
 		_ = k.t.write(closeFrame(protocol.CloseDrain, "drain"))
 		k.t.close()

@@ -34,6 +34,7 @@ type Hub struct {
 	quiet     time.Duration // quietFor
 	keeper    *keeper       // nil: sessions stay here
 	flow      *flusher
+	buffers   *buffers
 	start     time.Time
 	ctx       context.Context // ends with Close
 	cancel    context.CancelFunc
@@ -44,7 +45,6 @@ type Hub struct {
 	claims    claims
 	questions questions
 	inputs    sync.Pool // of *input
-	buffers   sync.Pool // of *buffer
 	watch     struct {  // of idle connections, from the first connection on
 		once sync.Once
 		w    *watcher // nil: there is none
@@ -72,7 +72,7 @@ func New(cfg Config) (*Hub, error) {
 	}
 	h := &Hub{
 		cfg: cfg, log: cfg.Logger, start: time.Now(), quiet: quietFor,
-		sessions: map[protocol.SessionID]*Session{}, sockets: map[*socket]struct{}{}, flow: newFlusher(),
+		sessions: map[protocol.SessionID]*Session{}, sockets: map[*socket]struct{}{}, flow: newFlusher(), buffers: newBuffers(),
 	}
 	h.m = newMetrics(&h.cfg, func() float64 { return float64(h.queued.Load()) })
 	if err := h.m.register(cfg.Registerer); err != nil {
@@ -85,7 +85,6 @@ func New(cfg Config) (*Hub, error) {
 		h.patience = turnstile.New()
 	}
 	h.inputs.New = func() any { return &input{buf: make([]byte, 0, 2<<10)} }
-	h.buffers.New = func() any { return new(buffer) }
 	h.route()
 	l := &h.cfg.Limits
 	h.wheel = newWheel(min(max(min(l.HelloTimeout, l.Ping, l.Silence, l.Grace)/20, time.Millisecond), time.Second))

@@ -242,13 +242,13 @@ func (t *webSocket) fill() error {
 		t.came(n)
 		return nil
 	}
-	b := t.lend()
-	b.w, b.r = copy(b.b[:], b.b[b.r:b.w]), 0
+	b := t.room()
 	n, err := t.conn.Read(b.b[b.w:])
 	if n == 0 {
 		return err
 	}
 	b.w += n
+	t.burst = b.w == len(b.b) || b.large() && b.w > readBuffer
 	t.ev.heard(n)
 	return nil
 }
@@ -260,13 +260,35 @@ func (t *webSocket) came(n int) {
 	t.ev.heard(n)
 }
 
+// room returns the buffer, with what is in it at its beginning: a large one where a
+// small one was full.
+func (t *webSocket) room() *buffer {
+	b := t.lend()
+	if !t.burst || b.large() {
+		b.w, b.r = copy(b.b, b.b[b.r:b.w]), 0
+		return b
+	}
+	t.buf = t.pool.get(true)
+	t.buf.w = copy(t.buf.b, b.b[b.r:b.w])
+	t.pool.put(b)
+	return t.buf
+}
+
 // unmask takes the mask off b, which begins at byte at of its frame.
 func unmask(b []byte, mask [4]byte, at int) {
 	var key [8]byte
 	for i := range key {
 		key[i] = mask[(at+i)%len(mask)]
 	}
-	for k := binary.LittleEndian.Uint64(key[:]); len(b) >= len(key); b = b[len(key):] {
+	k := binary.LittleEndian.Uint64(key[:])
+	for ; len(b) >= 4*len(key); b = b[4*len(key):] {
+		p := (*[32]byte)(b)
+		binary.LittleEndian.PutUint64(p[0:], binary.LittleEndian.Uint64(p[0:])^k)
+		binary.LittleEndian.PutUint64(p[8:], binary.LittleEndian.Uint64(p[8:])^k)
+		binary.LittleEndian.PutUint64(p[16:], binary.LittleEndian.Uint64(p[16:])^k)
+		binary.LittleEndian.PutUint64(p[24:], binary.LittleEndian.Uint64(p[24:])^k)
+	}
+	for ; len(b) >= len(key); b = b[len(key):] {
 		binary.LittleEndian.PutUint64(b, binary.LittleEndian.Uint64(b)^k)
 	}
 	for i := range b {

@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"sync"
 	"testing"
 	"time"
 
@@ -46,7 +45,7 @@ func (e *ear) pinged(data string) { e.text = append(e.text, fmt.Sprintf("ping %q
 // listen reads messages until the end.
 func listen(in []byte, at, limit int) (heard []string, bytesHeard int, answer []byte) {
 	s, e := &script{in: bytes.NewReader(in), at: at}, &ear{}
-	t := newWebSocket(s, &sync.Pool{New: func() any { return new(buffer) }}, nil, e)
+	t := newWebSocket(s, newBuffers(), nil, e)
 	say := func(format string, args ...any) { e.text = append(e.text, fmt.Sprintf(format, args...)) }
 	for {
 		isBinary, err := t.next()
@@ -217,7 +216,7 @@ func TestTooBigIsNotBelieved(t *testing.T) {
 		t.Fatal(got)
 	}
 	s := &script{in: bytes.NewReader(append(binary.BigEndian.AppendUint64([]byte{final | opText, masked | 127}, 60_000), 0, 0, 0, 0, 'x')), at: 100}
-	w := newWebSocket(s, &sync.Pool{New: func() any { return new(buffer) }}, nil, &ear{})
+	w := newWebSocket(s, newBuffers(), nil, &ear{})
 	if _, err := w.next(); err != nil {
 		t.Fatal(err)
 	}

@@ -150,7 +150,7 @@ func (w *watcher) leaveLocked(n int32) {
 // or an end, for a goroutine to see.
 func (w *watcher) read(t *webSocket) (all bool) {
 	b := t.lend()
-	w.space = b.b[:]
+	w.space = b.b
 	if err := t.raw.Read(w.fill); err != nil { // closed, or past its deadline
 		return false
 	}

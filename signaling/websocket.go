@@ -96,7 +96,7 @@ func spoken(ws *websocket.Conn) bool { return ws.Subprotocol() == protocol.Subpr
 type webSocket struct {
 	conn net.Conn
 	ev   events
-	pool *sync.Pool      // Hub.buffers
+	pool *buffers        // Hub.buffers
 	raw  syscall.RawConn // of a socket that the frames go over as they are; else nil
 	// below is what one waits for: raw, or the socket under TLS, which holder holds. Without
 	// it one cannot see that something came without reading it.
@@ -117,18 +117,53 @@ type webSocket struct {
 	left  uint64     // how much of it was not
 	last  bool       // it is its message's last one
 	open  bool       // its message was not read to the end
+	burst bool       // more came at once than a small buffer holds
 }
 
-// buffer is enough for several small messages; large ones are read past it. A
-// connection that waits has none.
+// buffer is what a connection reads into. One that waits has none.
 type buffer struct {
 	r, w int // what is between was not looked at
-	b    [readBuffer]byte
+	b    []byte
 }
 
-const readBuffer = 1<<10 - 16 // with r and w it makes a kilobyte
+const (
+	// readBuffer is enough for several small messages; large ones are read past it.
+	readBuffer = 1 << 10
+	// burstBuffer is for who sends more at once than that: an offer, or many messages.
+	burstBuffer = 16 << 10
+)
 
-func newWebSocket(conn net.Conn, pool *sync.Pool, w *watcher, ev events) *webSocket {
+// buffers are those that no connection has.
+type buffers struct{ small, large sync.Pool }
+
+func newBuffers() *buffers {
+	return &buffers{
+		small: sync.Pool{New: func() any { return &buffer{b: make([]byte, readBuffer)} }},
+		large: sync.Pool{New: func() any { return &buffer{b: make([]byte, burstBuffer)} }},
+	}
+}
+
+func (p *buffers) get(large bool) (b *buffer) {
+	if large {
+		b = p.large.Get().(*buffer)
+	} else {
+		b = p.small.Get().(*buffer)
+	}
+	b.r, b.w = 0, 0
+	return b
+}
+
+func (p *buffers) put(b *buffer) {
+	if b.large() {
+		p.large.Put(b)
+	} else {
+		p.small.Put(b)
+	}
+}
+
+func (b *buffer) large() bool { return len(b.b) > readBuffer }
+
+func newWebSocket(conn net.Conn, pool *buffers, w *watcher, ev events) *webSocket {
 	t := &webSocket{conn: conn, ev: ev, pool: pool, watcher: w}
 	if sc, ok := conn.(syscall.Conn); ok {
 		t.raw, _ = sc.SyscallConn() // without it reading just costs more memory
@@ -151,8 +186,7 @@ func (t *webSocket) buffered() int {
 // lend gets a buffer.
 func (t *webSocket) lend() *buffer {
 	if t.buf == nil {
-		t.buf = t.pool.Get().(*buffer)
-		t.buf.r, t.buf.w = 0, 0
+		t.buf = t.pool.get(t.burst)
 	}
 	return t.buf
 }
@@ -160,7 +194,7 @@ func (t *webSocket) lend() *buffer {
 // giveBack gives the buffer back, if nothing is in it.
 func (t *webSocket) giveBack() {
 	if t.buf != nil && t.buffered() == 0 {
-		t.pool.Put(t.buf)
+		t.pool.put(t.buf)
 		t.buf = nil
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/rondo-chat/rondo/protocol"
 )
@@ -184,11 +185,17 @@ func (c *rondoClient) ask(t protocol.Type, room protocol.RoomID, d any) (json.Ra
 	}
 }
 
+// lines are so many bytes as an offer has them, in JSON.
+func lines(n int) string {
+	const line = `a line of an offer, some fifty characters long\r\n`
+	return strings.Repeat("x", n%len(line)) + strings.Repeat(line, n/len(line))
+}
+
 func (c *rondoClient) send(n, size int) error {
 	c.out = c.out[:0]
 	for range n {
 		text := c.begin(nil, c)
-		text = append(text, bytes.Repeat([]byte("x"), size-len(text)-len(`"}}`))...)
+		text = append(text, lines(size-len(text)-len(`"}}`))...)
 		c.out = appendFrame(c.out, append(text, `"}}`...))
 	}
 	_, err := c.Write(c.out)
