@@ -208,11 +208,20 @@ func (s *Server) deliverTo(id protocol.SessionID, h *castHead, d []byte) bool {
 		if h.Snapshot != nil {
 			s.seats.update(*h.Snapshot)
 		}
-		push := h.push(d)
-		if s.pushTo(id, h, &push, nil) {
+		if s.pushSignal(id, h, d) {
 			return true
 		}
 	}
+	return s.deliverAfter(id, h, d)
+}
+
+func (s *Server) pushSignal(id protocol.SessionID, h *castHead, d []byte) bool {
+	push := h.push(d)
+	return s.pushTo(id, h, &push, nil)
+}
+
+// deliverAfter hands a push to where the session went; false if nobody knows of that.
+func (s *Server) deliverAfter(id protocol.SessionID, h *castHead, d []byte) bool {
 	to, ok := s.passage.from(h.Room)[id]
 	if !ok || to.move <= h.Move {
 		return false
@@ -249,12 +258,16 @@ func (s *Server) deliverOne(h *castHead, d []byte) {
 	if s.deliverTo(h.Session, h, d) {
 		return
 	}
-	_, here := s.hub.Lookup(h.Session)
-	if h.Move != 0 || here && !s.seats.hasLeft(h.Session, h.Room) {
-		early := *h
-		early.turn = nil
-		s.passage.keep(h.Session, early, d)
+	if _, here := s.hub.Lookup(h.Session); h.Move != 0 || here && !s.seats.hasLeft(h.Session, h.Room) {
+		s.keepEarly(h, d)
 	}
+}
+
+// keepEarly keeps what comes before its session takes its seat.
+func (s *Server) keepEarly(h *castHead, d []byte) {
+	early := *h
+	early.turn = nil // it will be over
+	s.passage.keep(h.Session, early, d)
 }
 
 // deliverEarly hands on what came before the session took its seat. The caller

@@ -24,7 +24,7 @@ const (
 	// messageCost is what a message costs at least, in bytes of one that is large.
 	messageCost = 1 << 10
 	// largeMessage is more than an offer of an ordinary call has.
-	largeMessage = 8 << 10
+	largeMessage = 14 << 10
 )
 
 // Phases of a socket.
