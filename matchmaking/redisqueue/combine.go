@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 // combiner makes one call of many that come at once. Who comes while fewer than
@@ -110,4 +111,15 @@ func (c *combiner[T]) giveUp(r *rider[T]) {
 		c.lead(riders)
 	default: // another one has taken it along
 	}
+}
+
+// lastOf returns the context of a call: it ends when the last caller gives up.
+func lastOf[T any](ops []T, until func(T) time.Time) (context.Context, context.CancelFunc) {
+	last := until(ops[0])
+	for _, op := range ops[1:] {
+		if t := until(op); t.After(last) {
+			last = t
+		}
+	}
+	return context.WithDeadline(context.Background(), last)
 }

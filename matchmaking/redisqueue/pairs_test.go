@@ -8,22 +8,24 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/rondo-chat/rondo/matchmaking"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
-// pairs is two matchers and the least that they need, for BenchmarkPairs.
+// pairs is two matchers and the least that they need, for benchmarks.
 type pairs struct {
-	b     *testing.B
+	b     testing.TB
 	nodes [2]*matchmaking.Matcher
 	found chan struct{}
 	next  atomic.Int64
 }
 
-func newPairs(b *testing.B, addr string) *pairs {
+func newPairs(b testing.TB, client func() redis.UniversalClient) *pairs {
 	p := &pairs{b: b, found: make(chan struct{}, 1<<16)}
 	for i := range p.nodes {
-		q, r := drivers(b, dial(b, addr))
+		q, r := drivers(b, client())
 		m, err := matchmaking.New(matchmaking.Config{Node: protocol.NodeID(strconv.Itoa(i)), Queue: q, Relations: r, Notifier: pairsEnd{p, i}, Hooks: pairsEnd{p, i},
 			Pools: []matchmaking.PoolConfig{{Name: "video"}}, Timeout: time.Minute})
 		if err != nil {
@@ -40,15 +42,15 @@ func newPairs(b *testing.B, addr string) *pairs {
 	return p
 }
 
-// run makes n pairs of people who ask through both nodes.
-func (p *pairs) run(n int) {
+// run makes n pairs of people who ask through both nodes, so many at a time.
+func (p *pairs) run(n, at int) {
 	var all sync.WaitGroup
 	work := make(chan struct{}, 2*n)
 	for range 2 * n {
 		work <- struct{}{}
 	}
 	close(work)
-	for range 64 {
+	for range at {
 		all.Go(func() {
 			for range work {
 				i := p.next.Add(1)

@@ -1,7 +1,7 @@
 // Package redisqueue keeps the matchmaking queue, and who must not meet whom,
 // in Redis: one server, Sentinel or Cluster.
 //
-// Each step of the queue is one script (the .lua files; lib.lua describes the
+// Each step of the queue, or some that come at once, is one script (the .lua files; lib.lua describes the
 // keys). All keys of a pool have one hash tag, so that each script touches one
 // slot, and all are named in KEYS. Scripts are idempotent: a call that was sent
 // twice, because its answer was lost, has one effect. Time is the Redis
@@ -32,6 +32,12 @@ var libLua string
 
 //go:embed step.lua
 var stepLua string
+
+//go:embed enter.lua
+var enterLua string
+
+//go:embed ack.lua
+var ackLua string
 
 //go:embed nack.lua
 var nackLua string
@@ -79,8 +85,8 @@ func New(cfg Config) (*Queue, error) {
 		cfg: cfg, nack: script(nackLua), leave: script(leaveLua),
 		missing: script(missingLua), renew: script(renewLua), sweep: script(sweepLua), stats: script(statsLua),
 	}
-	q.steps = steps{client: cfg.Client, script: script(stepLua), pools: map[string]*poolSteps{}, bounds: []any{
-		micros(matchmaking.MaxWait), micros(matchmaking.NodeTTL), micros(matchmaking.RememberMatch), matchmaking.WaitsKept}}
+	q.steps = steps{client: cfg.Client, many: script(stepLua), enter: script(enterLua), ack: script(ackLua), pools: map[string]*poolSteps{}, bounds: []any{
+		micros(-matchmaking.MaxWait), micros(matchmaking.NodeTTL), micros(matchmaking.RememberMatch), matchmaking.WaitsKept}}
 	return q, nil
 }
 
@@ -130,8 +136,9 @@ func enterArgs(t matchmaking.Ticket, s matchmaking.Search) []any {
 	if !t.Since.IsZero() {
 		since = digits(uint64(max(0, t.Since.UnixMicro())))
 	}
-	return []any{"enter", string(t.Session), digits(t.Epoch), since, string(t.User), string(t.Node), t.Data,
-		join(t.Offers), join(s.Seeks), excluded(s.Exclude), string(s.Match), micros(s.Hold), s.Look}
+	offers := join(t.Offers)
+	return []any{"enter", string(t.Session), digits(t.Epoch), since, string(t.User), string(t.Node), string(t.User) + "\n" + string(t.Node) + "\n" + t.Data + "\n" + offers,
+		offers, join(s.Seeks), excluded(s.Exclude), string(s.Match), micros(s.Hold), s.Look}
 }
 
 // ackArgs are what step.lua takes of Ack.

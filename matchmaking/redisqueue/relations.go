@@ -1,6 +1,7 @@
 package redisqueue
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"time"
@@ -21,7 +22,10 @@ import (
 // What concerns two people is written to both, which may lie on two servers: a
 // write that fails between them may be repeated. Times are the node's: a
 // clock that is off makes partners recent for so much longer or shorter.
-type Relations struct{ cfg Config }
+type Relations struct {
+	cfg  Config
+	asks combiner[*ask]
+}
 
 var _ matchmaking.Relations = (*Relations)(nil)
 
@@ -30,7 +34,9 @@ func NewRelations(cfg Config) (*Relations, error) {
 	if err := cfg.Validate("matchmaking/redisqueue"); err != nil {
 		return nil, err
 	}
-	return &Relations{cfg}, nil
+	r := &Relations{cfg: cfg}
+	r.asks.lanes, r.asks.most, r.asks.run = askLanes, maxAsks, r.answer
+	return r, nil
 }
 
 func (r *Relations) key(u protocol.UserID, what string) string {
@@ -64,21 +70,49 @@ func (r *Relations) note(ctx context.Context, what string, a, b protocol.UserID,
 	return rediscall.Error(err)
 }
 
+// Of calls of Exclusions that come at once, so many go to Redis together, so many
+// times at once.
+const (
+	maxAsks  = 100
+	askLanes = 1
+)
+
+// ask is a call of Exclusions on its way.
+type ask struct {
+	user  protocol.UserID
+	until time.Time // when its caller gives up
+	found matchmaking.Exclusions
+	err   error
+}
+
 // Exclusions implements matchmaking.Relations.
 func (r *Relations) Exclusions(ctx context.Context, u protocol.UserID) (matchmaking.Exclusions, error) {
 	ctx, cancel := r.cfg.Deadline(ctx)
 	defer cancel()
-	var hard, recent *redis.StringSliceCmd
-	_, err := r.cfg.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
-		hard = p.ZRevRange(ctx, r.key(u, "blocked"), 0, matchmaking.BlockKeep-1)
-		recent = p.ZRevRangeByScore(ctx, r.key(u, "recent"), &redis.ZRangeBy{
-			Max: "+inf", Min: strconv.FormatInt(time.Now().Add(-matchmaking.RecentTTL).UnixMilli(), 10), Count: matchmaking.RecentKeep})
-		return nil
-	})
-	if err != nil {
+	a := &ask{user: u}
+	a.until, _ = ctx.Deadline()
+	if err := r.asks.do(ctx, a); err != nil {
 		return matchmaking.Exclusions{}, rediscall.Error(err)
 	}
-	return matchmaking.Exclusions{Hard: users(hard.Val()), Recent: users(recent.Val())}, nil
+	return a.found, rediscall.Error(a.err)
+}
+
+// answer asks Redis, until the last caller gives up.
+func (r *Relations) answer(list []*ask) {
+	ctx, cancel := lastOf(list, func(a *ask) time.Time { return a.until })
+	defer cancel()
+	hard, recent := make([]*redis.StringSliceCmd, len(list)), make([]*redis.StringSliceCmd, len(list))
+	oldest := strconv.FormatInt(time.Now().Add(-matchmaking.RecentTTL).UnixMilli(), 10)
+	_, _ = r.cfg.Client.Pipelined(ctx, func(p redis.Pipeliner) error { // each has its own error
+		for i, a := range list {
+			hard[i] = p.ZRevRange(ctx, r.key(a.user, "blocked"), 0, matchmaking.BlockKeep-1)
+			recent[i] = p.ZRevRangeByScore(ctx, r.key(a.user, "recent"), &redis.ZRangeBy{Max: "+inf", Min: oldest, Count: matchmaking.RecentKeep})
+		}
+		return nil
+	})
+	for i, a := range list {
+		a.found, a.err = matchmaking.Exclusions{Hard: users(hard[i].Val()), Recent: users(recent[i].Val())}, cmp.Or(hard[i].Err(), recent[i].Err())
+	}
 }
 
 // Forget implements matchmaking.Relations. Others may have the user although the

@@ -12,11 +12,12 @@ import (
 	"github.com/rondo-chat/rondo/internal/rediscall"
 )
 
-// Of what comes at once, so much goes to Redis in one call, and so many calls
-// are under way. A call of a hundred steps holds Redis up for about a millisecond.
+// Of what comes at once, so much goes to Redis in one call, and so many calls are
+// under way: two cost more and were no faster. A call of a hundred steps holds
+// Redis up for about a millisecond.
 const (
 	maxSteps  = 100
-	stepLanes = 2
+	stepLanes = 1
 )
 
 // step is a call of Enter or Ack on its way.
@@ -30,8 +31,10 @@ type step struct {
 // steps makes calls of Enter and Ack, those of one pool together.
 type steps struct {
 	client redis.UniversalClient
-	script *redis.Script
-	bounds []any // the script's first arguments
+	many   *redis.Script
+	enter  *redis.Script // the same as many for one call, which it costs less
+	ack    *redis.Script // likewise
+	bounds []any         // the scripts' first arguments
 
 	mu    sync.Mutex
 	pools map[string]*poolSteps // those with calls under way
@@ -44,7 +47,7 @@ type poolSteps struct {
 
 // do makes a call and returns its answer; ctx has a deadline.
 func (s *steps) do(ctx context.Context, pool string, keys func(pool string) []string, args []any) (any, error) {
-	p := s.enter(pool, keys)
+	p := s.join(pool, keys)
 	defer s.leave(pool, p)
 	st := &step{args: args}
 	st.until, _ = ctx.Deadline()
@@ -54,7 +57,7 @@ func (s *steps) do(ctx context.Context, pool string, keys func(pool string) []st
 	return st.reply, rediscall.Error(st.err)
 }
 
-func (s *steps) enter(pool string, keys func(pool string) []string) *poolSteps {
+func (s *steps) join(pool string, keys func(pool string) []string) *poolSteps {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.pools[pool]
@@ -80,13 +83,7 @@ func (s *steps) leave(pool string, p *poolSteps) {
 // in the script may be the fault of one of them, which is not to spoil the
 // others: then each is made alone.
 func (s *steps) run(keys []string, list []*step) {
-	until := list[0].until
-	for _, st := range list[1:] {
-		if st.until.After(until) {
-			until = st.until
-		}
-	}
-	ctx, cancel := context.WithDeadline(context.Background(), until)
+	ctx, cancel := lastOf(list, func(st *step) time.Time { return st.until })
 	defer cancel()
 	err := s.call(ctx, keys, list)
 	if len(list) > 1 && isScriptError(err) {
@@ -105,7 +102,18 @@ func (s *steps) call(ctx context.Context, keys []string, list []*step) error {
 	for _, st := range list {
 		args = append(args, st.args...)
 	}
-	replies, err := s.script.Run(ctx, s.client, keys, args...).Slice()
+	var replies []any
+	var err error
+	switch {
+	case len(list) > 1:
+		replies, err = s.many.Run(ctx, s.client, keys, args...).Slice()
+	case list[0].args[0] == "ack":
+		replies = make([]any, 1)
+		replies[0], err = s.ack.Run(ctx, s.client, keys, args...).Result()
+	default:
+		replies = make([]any, 1)
+		replies[0], err = s.enter.Run(ctx, s.client, keys, args...).Result()
+	}
 	if err == nil && len(replies) != len(list) {
 		err = errReply
 	}

@@ -1,14 +1,14 @@
 -- Enters searches and decides proposals, one after another, as if each were a call of its own.
 -- Everything is read and decided first and written at the end, once for all.
 -- KEYS[1]  index      KEYS[2]  tickets    KEYS[3]  matches    KEYS[4]  due    KEYS[5]  nodes    KEYS[6]  waits
--- ARGV[1]  how far back a place may be, us
+-- ARGV[1]  how far back a place may be, us, negative
 -- ARGV[2]  how long a node's first lease lasts, us
 -- ARGV[3]  how long a decided match is remembered, us
 -- ARGV[4]  how many waits are kept
 -- ARGV     and then for each step either
 --   "ack", match, session, epoch: a yes of the one who waited, a question of the one who searched; or
---   "enter", session, epoch, since ("": now or as it is), user, node, data, offered terms, sought terms (with "\n"
---   between them), users to exclude (with "\n" before and behind each), match (if there is one),
+--   "enter", session, epoch, since ("": now or as it is), user, node, the ticket from the user on, offered terms, sought terms
+--   (with "\n" between them), users to exclude (with "\n" before and behind each), match (if there is one),
 --   deadline of a proposal (us from now), how many entries to look at per term: proposes the oldest listed
 --   ticket that fits, or lists this one
 -- returns  for each step, of ack
@@ -19,15 +19,17 @@
 local index, tickets, matches, due, nodes, waits = unpack(KEYS)
 local sub, find, gmatch = string.sub, string.find, string.gmatch
 local start = clock()
-local forget = moved(start, ARGV[3])
+local began, forget = tonumber(start), moved(start, ARGV[3])
 
 -- What is stored, as far as it was looked at, and then as it will be.
 local ticket, record = {}, {} -- by session, by match; false: none
 local changed, sessions = {}, {} -- sessions whose ticket is not as it is stored: as a set and a list
 local settled, dues = {}, {} -- changed matches: names and records, deadlines and names
-local listed, removed = {}, {} -- sessions to be listed; entries to be removed
-local lines, fresh = {}, {} -- by term: what is stored in the index, and what will be
+local listed, removed = {}, {} -- tickets to be listed, by session; entries to be removed
+local lines, fresh = {}, {} -- by term: what is stored in the index, as far as it is known; what will be
+local none = {passed = 0, whole = true} -- passed: so many are gone; whole: there are no more than are known
 local leases, leased = {}, {} -- of nodes with listed tickets
+local deadlines = {} -- by how far from now
 local waited = {}
 
 -- stored returns a field of a hash, through what is known of it.
@@ -85,22 +87,22 @@ local function unlist(session, v)
   end
 end
 
--- list puts a ticket into the index.
-local function list(session, v, tail, node, offers)
+-- list puts a ticket into the index. tail is what its entries have behind the term.
+local function list(session, v, tail, user, node, offers)
+  local new = {tail = tail, session = session, user = '\n' .. user .. '\n', node = node, offers = offers}
   set_ticket(session, v)
-  listed[session] = true
-  local one = {tail, session, v}
+  listed[session] = new
   for term in gmatch(offers, '[^\n]+') do
     local line = fresh[term]
     if not line then
-      line = {passed = 0}
-      fresh[term] = line
+      fresh[term] = {passed = 0, new}
+    else
+      local i = #line
+      while i > line.passed and line[i].tail > tail do
+        i = i - 1
+      end
+      table.insert(line, i + 1, new)
     end
-    local i = #line
-    while i > line.passed and line[i][1] > tail do
-      i = i - 1
-    end
-    table.insert(line, i + 1, one)
   end
   if not leased[node] then
     leased[node] = true
@@ -109,79 +111,116 @@ local function list(session, v, tail, node, offers)
   end
 end
 
--- entry returns what is stored in the i-th place of a term, nil beyond the last one or the limit.
-local function entry(line, term, i, limit)
+-- read adds to a line what is stored next.
+local function read(term, line, limit)
   local n = #line
-  if i > n and not line.whole and n < limit then
-    local size = math.min(n == 0 and 1 or n == 1 and 7 or n == 8 and 24 or 128, limit - n)
-    local page, from = redis.call('ZRANGEBYLEX', index, '[' .. term .. '\0', '(' .. term .. '\1', 'LIMIT', n, size), #term + 2
-    for j = 1, #page do
-      line[n + j] = sub(page[j], from)
-    end
-    line.whole = #page < size
+  local size = math.min(n == 0 and 1 or n == 1 and 7 or n == 8 and 24 or 128, limit - n)
+  local page = redis.call('ZRANGEBYLEX', index, '[' .. term .. '\0', '(' .. term .. '\1', 'LIMIT', n, size)
+  if n == 0 and #page == 0 then
+    lines[term] = none
+    return none
   end
-  return line[i]
+  for j = 1, #page do
+    line[n + j] = sub(page[j], #term + 2)
+  end
+  line.whole = #page < size
+  return line
 end
 
--- oldest returns the entry, session and ticket of the oldest that fits, and the
--- term and place where it is stored: the least "<since>\0<session>\0<user>" of all terms.
+-- oldest_stored returns the entry, session and place of the oldest that fits of those that
+-- are stored under a term, if it is older than found; and how many did not.
+local function oldest_stored(term, line, found, session, exclude, look)
+  local i, limit, rejected = line.passed, line.passed + look, 0
+  while i < limit do
+    i = i + 1
+    if i > #line and not line.whole then
+      read(term, line, limit)
+    end
+    local entry = line[i]
+    if not entry or found and entry >= found then
+      break
+    end
+    local cut = find(entry, '\0', 18, true)
+    local other = cut and sub(entry, 18, cut - 1)
+    if not cut or changed[other] then -- a stray, or taken just now
+      limit = limit + 1
+      if i == line.passed + 1 then
+        line.passed = i
+      end
+    elseif other ~= session then
+      if not find(exclude, '\n' .. sub(entry, cut + 1) .. '\n', 1, true) then
+        return entry, other, i, rejected
+      end
+      rejected = rejected + 1
+    end
+  end
+  return nil, nil, nil, rejected
+end
+
+-- oldest_fresh is the same of those that will be stored.
+local function oldest_fresh(line, found, session, exclude)
+  local i, rejected = line.passed, 0
+  while i < #line do
+    i = i + 1
+    local new = line[i]
+    if found and new.tail >= found then
+      break
+    elseif listed[new.session] ~= new then -- taken just now
+      if i == line.passed + 1 then
+        line.passed = i
+      end
+    elseif new.session ~= session then
+      if not find(exclude, new.user, 1, true) then
+        return new.tail, new.session, rejected
+      end
+      rejected = rejected + 1
+    end
+  end
+  return nil, nil, rejected
+end
+
+-- oldest returns "<since>\0<session>\0<user>" and session of the oldest that fits, the term and
+-- place where it is stored, if it is, and how many did not fit.
 local function oldest(session, seeks, exclude, look)
-  local found, who, v, at, place
+  local found, who, at, place
   local rejected = 0
   for term in gmatch(seeks, '[^\n]+') do
     local line = lines[term]
     if not line then
       line = {passed = 0}
       lines[term] = line
+      line = read(term, line, look)
     end
-    local i, limit = line.passed, line.passed + look
-    while i < limit do
-      i = i + 1
-      local e = entry(line, term, i, limit)
-      if not e or found and e >= found then
-        break
+    if line ~= none then
+      local entry, other, i, n = oldest_stored(term, line, found, session, exclude, look)
+      if entry then
+        found, who, at, place = entry, other, term, i
       end
-      local cut = find(e, '\0', 18, true)
-      local other = cut and sub(e, 18, cut - 1)
-      if not cut or changed[other] then -- a stray, or taken just now
-        limit = limit + 1
-        if i == line.passed + 1 then
-          line.passed = i
-        end
-      elseif other ~= session then
-        if find(exclude, '\n' .. sub(e, cut + 1) .. '\n', 1, true) then
-          rejected = rejected + 1
-        else
-          found, who, v, at, place = e, other, nil, term, i
-          break
-        end
-      end
+      rejected = rejected + n
     end
-    local new = fresh[term]
-    i = new and new.passed or 0
-    while new and i < #new do
-      i = i + 1
-      local e, other = new[i][1], new[i][2]
-      if found and e >= found then
-        break
-      elseif ticket[other] ~= new[i][3] then -- taken just now
-        if i == new.passed + 1 then
-          new.passed = i
-        end
-      elseif other ~= session then
-        if find(exclude, '\n' .. sub(e, find(e, '\0', 18, true) + 1) .. '\n', 1, true) then
-          rejected = rejected + 1
-        else
-          found, who, v = e, other, new[i][3]
-          break
-        end
+    line = fresh[term]
+    if line then
+      local tail, other, n = oldest_fresh(line, found, session, exclude)
+      if tail then
+        found, who, at, place = tail, other, nil, nil
       end
+      rejected = rejected + n
     end
   end
-  return found, who, v, at, place, rejected
+  return found, who, at, place, rejected
 end
 
-local function enter(k, session, epoch, since, user, node, data, offers, seeks, exclude, match, hold, look)
+-- deadline is so far from now.
+local function deadline(us)
+  local d = deadlines[us]
+  if not d then
+    d = moved(start, us)
+    deadlines[us] = d
+  end
+  return d
+end
+
+local function enter(k, session, epoch, since, user, node, rest, offers, seeks, exclude, match, hold, look)
   local own, undo, undo0, undo1 = stored(ticket, tickets, session), nil, nil, nil
   if own and sub(own, 1, 1) == '#' then
     undo = sub(own, 2)
@@ -207,31 +246,29 @@ local function enter(k, session, epoch, since, user, node, data, offers, seeks, 
   else
     own = false
   end
-  local now = k == 1 and start or moved(start, k - 1) -- two that come at once keep their order
+  local now = string.format('%d', began + k - 1) -- who come at once keep their order
   if since == '' or since > now then
     since = now
   else
-    local least = moved(start, -tonumber(ARGV[1]))
+    local least = deadline(ARGV[1])
     if since < least then
       since = least
     end
   end
 
-  local found, who, v, at, place, rejected
+  local found, who, at, place, rejected, v
   local strays = 0
   repeat
-    found, who, v, at, place, rejected = oldest(session, seeks, exclude, look)
-    if found and not v then
-      v = stored(ticket, tickets, who)
-      if not is_ticket(v) or sub(v, 18, 33) ~= sub(found, 1, 16) then
-        -- An entry without its ticket; there should be none. It goes, and the search begins anew.
-        removed[#removed + 1] = at .. '\0' .. found
-        lines[at][place] = '-'
-        strays, v = strays + 1, nil
-      end
+    found, who, at, place, rejected = oldest(session, seeks, exclude, look)
+    v = found and stored(ticket, tickets, who)
+    if at and (not is_ticket(v) or sub(v, 18, 33) ~= sub(found, 1, 16)) then
+      -- An entry without its ticket; there should be none. It goes, and the search begins anew.
+      removed[#removed + 1] = at .. '\0' .. found
+      lines[at][place] = '-'
+      strays, v = strays + 1, nil
     end
   until not found or v or strays == 16
-  local mine = table.concat({epoch, since, user, node, data, offers}, '\n')
+  local mine = epoch .. '\n' .. since .. '\n' .. rest
   if v and stored(record, matches, match) then
     return {'USED'}
   end
@@ -242,12 +279,12 @@ local function enter(k, session, epoch, since, user, node, data, offers, seeks, 
     unlist(session, own)
   end
   if not v then
-    list(session, mine, since .. '\0' .. session .. '\0' .. user, node, offers)
+    list(session, mine, since .. '\0' .. session .. '\0' .. user, user, node, offers)
     return {'LISTED', since, 0, rejected, strays}
   end
   unlist(who, v)
-  local deadline = moved(start, hold)
-  set_record(match, table.concat({'P' .. deadline, who, v, session, mine}, '\1'), deadline)
+  local late = deadline(hold)
+  set_record(match, 'P' .. late .. '\1' .. who .. '\1' .. v .. '\1' .. session .. '\1' .. mine, late)
   set_ticket(session, '#' .. match)
   set_ticket(who, '#' .. match)
   return {'PROPOSED', match, who, v, session, mine, rejected, strays}
@@ -264,8 +301,8 @@ local function ack(match, session, epoch)
   local deadline, session0, ticket0, session1, ticket1 = sides(r)
   if session0 == session and sub(ticket0, 1, 16) == epoch then
     settle(match, 'L', session0, session1)
-    local wait = math.max(0, tonumber(start) - tonumber(sub(ticket0, 18, 33)))
-    waited[#waited + 1] = start .. ':' .. string.format('%.0f', wait)
+    local wait = math.max(0, began - tonumber(sub(ticket0, 18, 33)))
+    waited[#waited + 1] = start .. ':' .. string.format('%d', wait)
     return 'LIVE'
   elseif session1 == session and sub(ticket1, 1, 16) == epoch then
     if start < deadline then
@@ -320,10 +357,14 @@ for _, session in ipairs(sessions) do
   else
     keep[#keep + 1] = session
     keep[#keep + 1] = v
-    if listed[session] then
-      for _, e in ipairs(entries(session, v)) do
+    local new = listed[session]
+    if new then
+      local tail = '\0' .. new.tail
+      add[#add + 1] = '0'
+      add[#add + 1] = '@' .. new.node .. tail
+      for term in gmatch(new.offers, '[^\n]+') do
         add[#add + 1] = '0'
-        add[#add + 1] = e
+        add[#add + 1] = term .. tail
       end
     end
   end
