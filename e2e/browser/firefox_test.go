@@ -103,7 +103,7 @@ func newFirefox(t *testing.T) *firefox {
 	go f.listen()
 	t.Cleanup(func() {
 		// It writes to its profile until the end.
-		_, _ = f.call(context.Background(), "browser.close", struct{}{}) // it may be gone before it says so
+		f.try("browser.close", struct{}{})
 		_ = process.Wait(10 * time.Second)
 		process.Kill()
 		ws.Close()
@@ -203,6 +203,15 @@ func (f *firefox) must(method string, params, result any) {
 	}
 }
 
+// try is call where nothing depends on it: Firefox may be gone.
+func (f *firefox) try(method string, params any) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if _, err := f.call(ctx, method, params); err != nil {
+		f.t.Logf("firefox: %v", err)
+	}
+}
+
 // newPage opens an empty window: a person of their own. t is the test that it
 // ends with.
 func (f *firefox) newPage(t *testing.T, name string, o pageOptions) *page {
@@ -222,7 +231,7 @@ func (f *firefox) newPage(t *testing.T, name string, o pageOptions) *page {
 		if t.Failed() {
 			p.explain()
 		}
-		f.must("browser.removeUserContext", map[string]any{"userContext": user.UserContext}, nil)
+		f.try("browser.removeUserContext", map[string]any{"userContext": user.UserContext})
 	})
 	return p
 }
