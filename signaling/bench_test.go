@@ -24,7 +24,7 @@ type bare struct {
 	br *bufio.Reader
 }
 
-func dialBare(b *testing.B, addr string) *bare {
+func dialBare(b testing.TB, addr string) *bare {
 	b.Helper()
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -44,14 +44,14 @@ func dialBare(b *testing.B, addr string) *bare {
 	return &bare{c, br}
 }
 
-func (c *bare) send(b *testing.B, frame []byte) {
+func (c *bare) send(b testing.TB, frame []byte) {
 	if _, err := c.Write(frame); err != nil {
 		b.Fatal(err)
 	}
 }
 
 // skip reads one frame and returns the length of its payload.
-func (c *bare) skip(b *testing.B) int {
+func (c *bare) skip(b testing.TB) int {
 	h, err := c.br.Peek(2)
 	if err != nil {
 		b.Fatal(err)
