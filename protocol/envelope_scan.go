@@ -375,6 +375,10 @@ func skipString(b []byte, i int) (int, string) {
 		case '"':
 			return i + 1, ""
 		case '\\':
+			if c := at(b, i+1); c == 'n' || c == 'r' { // the ends of an SDP's lines
+				i += 2
+				continue
+			}
 			n := escapeLen(b[i:])
 			if n == 0 {
 				return i, "escape"

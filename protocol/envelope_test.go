@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -177,9 +178,68 @@ func TestDecodeErrors(t *testing.T) {
 	}
 }
 
+// offer is a client's message with an SDP of so many bytes.
+func offer(size int) []byte {
+	return []byte(`{"t":"signal","room":"k3k3k3k3k3k3k3k3k3k3","kind":"offer","d":{"sdp":"` + strings.Repeat(`v=0 a line of an SDP, some fifty characters long\r\n`, size/52) + `"}}`)
+}
+
+// relay reads a client's message and appends what its partner gets.
+func relay(d *Decoder, dst, text []byte) ([]byte, error) {
+	m, err := d.Decode(text)
+	return AppendPush(dst, Push{Type: m.Type, Seq: 1, Room: m.Room, From: "1", Kind: m.Kind, D: m.D}), err
+}
+
+// BenchmarkRelayed: an envelope read and the next one written, beside encoding/json with d
+// as it came. Both in turns.
+func BenchmarkRelayed(b *testing.B) {
+	type in struct {
+		T    string          `json:"t"`
+		Room string          `json:"room"`
+		Kind string          `json:"kind"`
+		D    json.RawMessage `json:"d"`
+	}
+	type out struct {
+		in
+		Seq  uint64 `json:"seq"`
+		From string `json:"from"`
+	}
+	for _, size := range []int{500, 12_000} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			text, buf := offer(size), make([]byte, 0, size+256)
+			var d Decoder
+			var ratios []float64
+			for b.Loop() {
+				const turn = 50
+				began := time.Now()
+				for range turn {
+					if _, err := relay(&d, buf, text); err != nil {
+						b.Fatal(err)
+					}
+				}
+				ours := time.Since(began)
+				began = time.Now()
+				for range turn {
+					var v in
+					if err := json.Unmarshal(text, &v); err != nil {
+						b.Fatal(err)
+					}
+					if _, err := json.Marshal(out{v, 1, "1"}); err != nil {
+						b.Fatal(err)
+					}
+				}
+				ratios = append(ratios, ours.Seconds()/time.Since(began).Seconds())
+			}
+			slices.Sort(ratios)
+			b.ReportMetric(ratios[len(ratios)/2], "ratio")
+			b.ReportMetric(ratios[len(ratios)/10], "ratio-p10")
+			b.ReportMetric(ratios[len(ratios)*9/10], "ratio-p90")
+		})
+	}
+}
+
 func BenchmarkDecode(b *testing.B) {
 	for _, size := range []int{500, 12_000} {
-		text := []byte(`{"t":"signal","room":"k3k3k3k3k3k3k3k3k3k3","kind":"offer","d":{"sdp":"` + strings.Repeat(`v=0 a line of an SDP, some fifty characters long\r\n`, size/52) + `"}}`)
+		text := offer(size)
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(text)))
