@@ -13,8 +13,8 @@
 //     a client that reads too slowly loses its socket, not its session.
 //   - No malformed, oversized or wrongly encoded text of one client reaches
 //     another one.
-//   - A session costs at most two goroutines, one of them only while something
-//     is being written, and no timer of its own.
+//   - A session costs at most two goroutines, one of them only while a client does
+//     not take what is written, and no timer of its own.
 //
 // Section numbers in comments are those of docs/protocol.md.
 package signaling
