@@ -30,8 +30,38 @@ func (g *group) idle(ctx context.Context) error {
 			}
 			g.add(v.name+": memory of an idle session", ours, ref)
 		}
-		return nil
+		return g.comeAndStay(ctx)
 	})
+}
+
+// comeAndStay measures the work of a new session, and that of a ping and its answer.
+func (g *group) comeAndStay(ctx context.Context) error {
+	const every = 2 * time.Second
+	n := g.size(2000, 100)
+	g = g.part()
+	defer g.end()
+	s, err := g.rondo(ctx, "--ping", every.String())
+	if err != nil {
+		return err
+	}
+	var all []*speaker
+	used, err := s.during(func() (err error) {
+		all, err = g.crowd(ctx, n, func(i int) (*speaker, error) { return guest(ctx, s, i) })
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	g.add("a new session", used.Seconds()*1e6/float64(n), 0)
+	for _, who := range all {
+		go who.ignore()
+	}
+	if err := pause.For(ctx, every); err != nil { // what is left of the arrivals
+		return err
+	}
+	used, err = s.during(func() error { return pause.For(ctx, 2*every) })
+	g.add("a heartbeat", used.Seconds()*1e6/float64(2*n), 0)
+	return err
 }
 
 // part is for what ends before its group does.

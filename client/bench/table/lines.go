@@ -39,6 +39,8 @@ func Lines() []Line {
 
 		{"idle", "plain: memory of an idle session", "KiB", "tuned gorilla 7.6, centrifuge 10.6–26.8", Ours, 8, 5.5, false},
 		{"idle", "TLS: memory of an idle session", "KiB", "tuned gorilla 16.5, centrifuge 20.9", Ours, 18, 15, false},
+		{"idle", "a new session", us, "", Ours, 0, 0, false},
+		{"idle", "a heartbeat", us, "", Ours, 0, 0, false},
 
 		{"relay", "500 B, one in flight", us, "gorilla 1.31–1.49x, centrifuge 2.72x", Ratio, 1.6, 1.3, false},
 		{"relay", "500 B, bursts of 16", us, "gorilla 0.85–1.55x, centrifuge 2.69x", Ratio, 1.1, 0.85, false},
@@ -55,6 +57,9 @@ func Lines() []Line {
 
 		{"latency", "4,000 messages/s, p50", "ms", "centrifuge 2x", Ratio, 1.5, 1, false},
 		{"latency", "4,000 messages/s, p99", "ms", "centrifuge 2.8x", Ratio, 2, 1, false},
+
+		{"nodes", "a signal between nodes: CPU of Redis, beside PUBLISH", us, "", Ratio, 0.3, 0, false},
+		{"nodes", "a signal between nodes: CPU of both nodes", us, "", Ours, 0, 0, false},
 
 		{"turn", "client → peer, bursts of 7", us, "pion 1.60x", Ratio, 0.70, 0, false},
 		{"turn", "client → peer, single", us, "pion 1.55x", Ratio, 0.90, 0, false},

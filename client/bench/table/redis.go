@@ -52,6 +52,13 @@ func (c *redisConn) do(cmd []byte) error {
 // zadd runs n ZADDs on 50 connections, one command in flight on each, as redis-benchmark does, and
 // returns the microseconds of Redis' CPU for each.
 func zadd(ctx context.Context, redis *process, n int) (float64, error) {
+	return repeat(ctx, redis, n, func(i int) []byte {
+		return command("ZADD", "rondo-bench", strconv.Itoa(i), fmt.Sprintf("member-%06d", i%10_000))
+	})
+}
+
+// repeat runs n commands.
+func repeat(ctx context.Context, redis *process, n int, cmd func(i int) []byte) (float64, error) {
 	const conns = 50
 	var all []*redisConn
 	defer func() {
@@ -72,7 +79,7 @@ func zadd(ctx context.Context, redis *process, n int) (float64, error) {
 		for i, c := range all {
 			done.Go(func() {
 				for j := i; j < n && errs[i] == nil; j += conns {
-					errs[i] = c.do(command("ZADD", "rondo-bench", strconv.Itoa(j), fmt.Sprintf("member-%06d", j%10_000)))
+					errs[i] = c.do(cmd(j))
 				}
 			})
 		}

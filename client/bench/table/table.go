@@ -143,7 +143,7 @@ type kind struct {
 func groups() []kind {
 	return []kind{
 		{"match", (*group).match}, {"idle", (*group).idle}, {"relay", (*group).relay}, {"fanout", (*group).fanout},
-		{"latency", (*group).latency}, {"turn", (*group).turn}, {"call", (*group).call}, {"growth", (*group).growth},
+		{"latency", (*group).latency}, {"nodes", (*group).nodes}, {"turn", (*group).turn}, {"call", (*group).call}, {"growth", (*group).growth},
 	}
 }
 

@@ -74,7 +74,7 @@ func (g *group) turnMemory(ctx context.Context, name string) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	bytes, err := turnload.Memory(s, g.size(2000, 100))
+	bytes, err := turnload.Memory(s, g.size(900, 100))
 	return bytes / 1000, err
 }
 
