@@ -2,6 +2,8 @@ package matchmaking_test
 
 import (
 	"fmt"
+	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -58,6 +60,68 @@ func BenchmarkEnter(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkGrowth is a match in memory (Enter, Enter, Ack) with ever more people
+// waiting who fit nobody, beside the same in an empty queue in the same rounds: the
+// work of this process, garbage collection included.
+func BenchmarkGrowth(b *testing.B) {
+	sizes := []int{0, 10_000, 100_000, 1_000_000}
+	queues, spent := map[int]*matchmaking.MemoryQueue{}, map[int][]float64{}
+	for _, n := range sizes {
+		q := matchmaking.NewMemoryQueue()
+		for from := 0; from < n; from += 10_000 {
+			others, searches := benchTickets(10_000, func(i int) string { return fmt.Sprint("w", from+i) })
+			for i, t := range others {
+				t.Offers, searches[i].Seeks = t.Offers[:2], nil // as quick as can be
+				if _, err := q.Enter(b.Context(), t, searches[i]); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		queues[n] = q
+	}
+	const people = 4000
+	for round := 0; b.Loop(); round++ {
+		tickets, searches := benchTickets(people, func(i int) string { return fmt.Sprint("r", round, "-", i/2) })
+		for _, n := range sizes {
+			start := cpuTime(b)
+			for i, t := range tickets {
+				r, err := queues[n].Enter(b.Context(), t, searches[i])
+				if err == nil && r.Outcome == matchmaking.Proposed {
+					_, err = queues[n].Ack(b.Context(), matchmaking.Claim{Pool: "video", Match: r.Pair.Match, Ref: r.Pair.Entrants[0].Ref})
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			spent[n] = append(spent[n], (cpuTime(b)-start).Seconds()*1e6/(people/2))
+		}
+	}
+	b.ReportMetric(0, "ns/op") // rounds say nothing
+	for _, n := range sizes {
+		var ratios []float64
+		for i, us := range spent[n] {
+			ratios = append(ratios, us/spent[0][i])
+		}
+		b.ReportMetric(middle(spent[n]), fmt.Sprint("us/match-", n))
+		b.ReportMetric(middle(ratios), fmt.Sprint("ratio-", n))
+	}
+}
+
+func middle(list []float64) float64 {
+	list = slices.Sorted(slices.Values(list))
+	return list[len(list)/2]
+}
+
+// cpuTime returns how long this process has worked.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkTerms is the making of the terms of one search.
