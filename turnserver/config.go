@@ -70,7 +70,8 @@ type Config struct {
 	// Limits bounds what clients can take.
 	Limits Limits
 	// Workers is how many sockets and goroutines share each UDP port, on Linux.
-	// Default: the number of CPUs, at most 8. A client stays with one of them.
+	// Default: half the number of CPUs, at most 8: fewer read more at a time. A
+	// client stays with one of them.
 	Workers int
 	// SocketBuffer is the size of the listeners' UDP socket buffers in bytes,
 	// default 4 MiB.
@@ -109,7 +110,7 @@ func (c Config) withDefaults() (Config, error) {
 	def(&c.MaxSession, 12*time.Hour)
 	def(&c.SocketBuffer, 4<<20)
 	def(&c.GSO, GSOAuto)
-	def(&c.Workers, min(runtime.GOMAXPROCS(0), 8))
+	def(&c.Workers, min((runtime.GOMAXPROCS(0)+1)/2, 8))
 	def(&c.Policy.Mode, ModePublic)
 	if len(c.Secrets) == 0 {
 		c.Secrets = []Secret{randomSecret()}
