@@ -4,12 +4,9 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"net"
 	"net/netip"
 	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -83,26 +80,19 @@ const (
 
 	headBytes    = 8 // of a payload: when it was sent
 	clientsPerIP = 10
-	socketBuffer = 4 << 20
 )
 
 // Field is a server's clients and their peers.
 type Field struct {
 	server  Server
 	load    Load
-	epoch   time.Time
 	clients []*client
-	peers   []*net.UDPConn
-	sinks   sync.WaitGroup
-
-	received atomic.Int64
-	mu       sync.Mutex
-	delays   []time.Duration
+	peers   []*socket
 }
 
 // NewField makes the allocations. The server is one that Start made.
 func NewField(server Server, load Load) (*Field, error) {
-	f := &Field{server: server, load: load.withDefaults(), epoch: time.Now()}
+	f := &Field{server: server, load: load.withDefaults()}
 	for i := range f.load.Allocations {
 		at := netip.AddrPortFrom(clientAddr(1, i/clientsPerIP), 0)
 		c, err := newClient(server.Addr, at, server.Secret, fmt.Sprint("u", i))
@@ -110,28 +100,22 @@ func NewField(server Server, load Load) (*Field, error) {
 			f.Close()
 			return nil, fmt.Errorf("turnload: client %d: %w", i, err)
 		}
-		c.conn.SetReadBuffer(socketBuffer)
 		f.clients = append(f.clients, c)
-		peer, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		peer, err := newSocket(netip.AddrPortFrom(loopback, 0))
 		if err != nil {
 			f.Close()
 			return nil, fmt.Errorf("turnload: %w", err)
 		}
-		peer.SetReadBuffer(socketBuffer)
 		f.peers = append(f.peers, peer)
 	}
 	if err := f.bind(); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("turnload: %w", err)
 	}
-	for i := range f.clients {
-		c := f.clients[i]
-		c.answers = make(chan []byte, 16)
-		f.sinks.Go(func() { f.sink(c.conn, 4, c.answers) })
-		f.sinks.Go(func() { f.sink(f.peers[i], 0, nil) })
-	}
 	return f, nil
 }
+
+var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
 // clientAddr is one of many addresses of this machine.
 func clientAddr(net, i int) netip.Addr {
@@ -141,8 +125,7 @@ func clientAddr(net, i int) netip.Addr {
 // bind binds every client's channels: to its peer, and to its partner's relay.
 func (f *Field) bind() error {
 	for i, c := range f.clients {
-		peer := f.peers[i].LocalAddr().(*net.UDPAddr).AddrPort()
-		if err := c.bind(channelPeer, netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port())); err != nil {
+		if err := c.bind(channelPeer, f.peers[i].local); err != nil {
 			return err
 		}
 		if err := c.bind(channelPair, f.clients[i^1].relay); err != nil {
@@ -155,65 +138,95 @@ func (f *Field) bind() error {
 // Close ends clients and peers. The allocations expire by themselves.
 func (f *Field) Close() {
 	for _, c := range f.clients {
-		c.conn.Close()
+		c.sock.close()
 	}
 	for _, p := range f.peers {
-		p.Close()
+		p.close()
 	}
-	f.sinks.Wait()
 }
 
-// sink reads what comes to one socket: payloads after so many bytes, and answers.
-func (f *Field) sink(conn *net.UDPConn, before int, answers chan<- []byte) {
-	buf := make([]byte, 2000)
-	for {
-		n, err := conn.Read(buf)
-		if err != nil {
-			return
-		}
-		if answers != nil && n > 0 && buf[0] < 2 {
-			select {
-			case answers <- append([]byte{}, buf[:n]...):
-			default:
+// sink reads what comes to all sockets of one kind.
+type sink struct {
+	sockets []*socket
+	before  int // bytes before the payload
+	delays  []time.Duration
+}
+
+// sinkEvery is how often the sockets are read. Nobody waits at them, so the server
+// never has to wake anybody: on a network it would not either. The kernel says when
+// each packet came.
+const sinkEvery = time.Millisecond
+
+func (k *sink) read(buf []byte) {
+	for _, s := range k.sockets {
+		for {
+			n, at := s.receive(buf)
+			if n < 0 {
+				break
 			}
-			continue
+			if n >= k.before+headBytes && (k.before == 0 || buf[0]>>6 == 1) {
+				k.delays = append(k.delays, at.Sub(time.Unix(0, int64(binary.BigEndian.Uint64(buf[k.before:])))))
+			}
 		}
-		if n < before+headBytes {
-			continue
-		}
-		delay := time.Since(f.epoch) - time.Duration(binary.BigEndian.Uint64(buf[before:]))
-		f.received.Add(1)
-		f.mu.Lock()
-		f.delays = append(f.delays, delay)
-		f.mu.Unlock()
 	}
 }
 
 // Run sends one scenario's packets and waits for them.
 func (f *Field) Run(ctx context.Context, s Scenario) (Result, error) {
-	f.received.Store(0)
-	f.mu.Lock()
-	f.delays = make([]time.Duration, 0, int(float64(f.load.PerSecond)*f.load.Duration.Seconds())+1000)
-	f.mu.Unlock()
+	k := &sink{sockets: f.peers, delays: make([]time.Duration, 0, int(float64(f.load.PerSecond)*f.load.Duration.Seconds())+1000)}
+	if s.Way != Up {
+		k.sockets, k.before = nil, 4
+		for _, c := range f.clients {
+			k.sockets = append(k.sockets, c.sock)
+		}
+	}
 	before, err := f.server.cpu()
 	if err != nil {
 		return Result{}, err
 	}
-	sent := f.send(ctx, s)
-	f.drain(ctx, sent)
+	sending := make(chan int, 1)
+	go func() { sending <- f.send(ctx, s) }()
+	sent := k.collect(ctx, sending)
 	after, err := f.server.cpu()
 	if err != nil {
 		return Result{}, err
 	}
-	r := Result{Sent: sent, Received: int(f.received.Load()), CPU: after - before}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	slices.Sort(f.delays)
-	if n := len(f.delays); n > 0 {
-		r.P50, r.P99 = f.delays[n/2], f.delays[n*99/100]
+	r := Result{Sent: sent, Received: len(k.delays), CPU: after - before}
+	slices.Sort(k.delays)
+	if n := len(k.delays); n > 0 {
+		r.P50, r.P99 = k.delays[n/2], k.delays[n*99/100]
 	}
 	return r, ctx.Err()
 }
+
+// collect reads until all that was sent has come, or nothing came for a while. It
+// returns how many were sent.
+func (k *sink) collect(ctx context.Context, sending <-chan int) (sent int) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	buf := make([]byte, 2000)
+	last, since := 0, time.Now()
+	for sent == 0 || len(k.delays) < sent && time.Since(since) < lostAfter {
+		pause(sinkEvery)
+		k.read(buf)
+		if sent == 0 {
+			select {
+			case sent = <-sending:
+				since = time.Now()
+			default:
+			}
+		}
+		if len(k.delays) != last {
+			last, since = len(k.delays), time.Now()
+		}
+		if ctx.Err() != nil && sent == 0 {
+			return <-sending
+		}
+	}
+	return sent
+}
+
+const lostAfter = 200 * time.Millisecond
 
 // send sends bursts when they are due, one client after another; those that are
 // late go at once.
@@ -247,26 +260,9 @@ func (f *Field) sendOne(way Way, i int, buf []byte) error {
 	}
 	binary.BigEndian.PutUint16(buf, number)
 	binary.BigEndian.PutUint16(buf[2:], uint16(len(buf)-4))
-	binary.BigEndian.PutUint64(buf[4:], uint64(time.Since(f.epoch)))
+	binary.BigEndian.PutUint64(buf[4:], uint64(time.Now().UnixNano()))
 	if way == Down {
-		_, err := f.peers[i].WriteToUDPAddrPort(buf[4:], f.clients[i].relay)
-		return err
+		return f.peers[i].send(buf[4:], f.clients[i].relay)
 	}
-	_, err := f.clients[i].conn.Write(buf)
-	return err
+	return f.clients[i].sock.send(buf, f.server.Addr)
 }
-
-// drain waits until all have come, or none came for a while.
-func (f *Field) drain(ctx context.Context, sent int) {
-	last, since := int64(-1), time.Now()
-	for ctx.Err() == nil && f.received.Load() < int64(sent) {
-		if n := f.received.Load(); n != last {
-			last, since = n, time.Now()
-		} else if time.Since(since) > lostAfter {
-			return
-		}
-		pause(time.Millisecond)
-	}
-}
-
-const lostAfter = 200 * time.Millisecond

@@ -91,8 +91,8 @@ func Memory(s Server, allocations int) (float64, error) {
 		if err != nil {
 			return 0, fmt.Errorf("turnload: client %d: %w", i, err)
 		}
-		err = c.bind(channelPeer, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 40000))
-		c.conn.Close() // the server does not notice
+		err = c.bind(channelPeer, netip.AddrPortFrom(loopback, 40000))
+		c.sock.close() // the server does not notice
 		if err != nil {
 			return 0, fmt.Errorf("turnload: client %d: %w", i, err)
 		}

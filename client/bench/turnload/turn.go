@@ -9,7 +9,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"strconv"
@@ -41,27 +40,27 @@ const (
 
 // client is a TURN client over UDP.
 type client struct {
-	conn     *net.UDPConn // connected to the server
+	sock     *socket
+	server   netip.AddrPort
 	username string
 	password string
 	realm    []byte
 	nonce    []byte
 	relay    netip.AddrPort
-	answers  chan []byte // what the conn's reader found to be an answer; nil: there is no reader yet
 }
 
 // newClient allocates a relay for the given user, from a socket at that address.
 func newClient(server, at netip.AddrPort, secret, user string) (*client, error) {
-	conn, err := net.DialUDP("udp4", net.UDPAddrFromAddrPort(at), net.UDPAddrFromAddrPort(server))
+	sock, err := newSocket(at)
 	if err != nil {
 		return nil, err
 	}
-	c := &client{conn: conn, username: strconv.FormatInt(time.Now().Add(time.Hour).Unix(), 10) + ":" + user}
+	c := &client{sock: sock, server: server, username: strconv.FormatInt(time.Now().Add(time.Hour).Unix(), 10) + ":" + user}
 	mac := hmac.New(sha1.New, []byte(secret))
 	mac.Write([]byte(c.username))
 	c.password = base64.StdEncoding.EncodeToString(mac.Sum(nil))
 	if err := c.allocate(); err != nil {
-		conn.Close()
+		sock.close()
 		return nil, fmt.Errorf("allocate: %w", err)
 	}
 	return c, nil
@@ -125,7 +124,7 @@ func (c *client) once(method uint16, body [][]byte) (kind uint16, attrs map[uint
 		b = c.sign(b)
 	}
 	binary.BigEndian.PutUint16(b[2:], uint16(len(b)-headerBytes))
-	if _, err := c.conn.Write(b); err != nil {
+	if err := c.sock.send(b, c.server); err != nil {
 		return 0, nil, err
 	}
 	for deadline := time.Now().Add(answerWithin); ; {
@@ -141,19 +140,14 @@ func (c *client) once(method uint16, body [][]byte) (kind uint16, attrs map[uint
 
 // answer is the next message of the server.
 func (c *client) answer(deadline time.Time) ([]byte, error) {
-	if c.answers != nil {
-		select {
-		case in := <-c.answers:
-			return in, nil
-		case <-time.After(time.Until(deadline)):
-			return nil, os.ErrDeadlineExceeded
-		}
-	}
 	in := make([]byte, 2000)
-	c.conn.SetReadDeadline(deadline)
-	defer c.conn.SetReadDeadline(time.Time{})
-	n, err := c.conn.Read(in)
-	return in[:n], err
+	for time.Now().Before(deadline) {
+		if n, _ := c.sock.receive(in); n >= 0 {
+			return in[:n], nil
+		}
+		pause(50 * time.Microsecond)
+	}
+	return nil, os.ErrDeadlineExceeded
 }
 
 // sign appends MESSAGE-INTEGRITY.
