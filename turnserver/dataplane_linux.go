@@ -20,6 +20,8 @@ const (
 	inboxBuffers = 128
 	readAtOnce   = 64
 	maxEvents    = 64
+	// readsInTurn is how often one socket is read before it is another's turn.
+	readsInTurn = 8
 
 	// yieldAfter is how long a worker keeps its turn. Go's monitor takes the
 	// processor away from who has had the same turn for 10 ms and is within a system
@@ -79,13 +81,24 @@ func (w *worker) open() (err error) {
 	return errors.Join(w.await(&w.wake), w.await(&w.descriptor))
 }
 
-// await has the worker wait for a descriptor too.
-func (w *worker) await(d *descriptor) error {
+// await has the worker wait for a descriptor too. It is told of what comes once
+// (EPOLLET), not again until it was read: whoever is told reads all.
+func (w *worker) await(d *descriptor) error { return w.epoll(unix.EPOLL_CTL_ADD, d) }
+
+// again has the worker be told once more of what a socket has.
+func (w *worker) again(d *descriptor) {
+	if d.acquire() {
+		defer d.release()
+		w.epoll(unix.EPOLL_CTL_MOD, d) // an error: it has ended
+	}
+}
+
+func (w *worker) epoll(op int, d *descriptor) error {
 	if !w.poll.acquire() {
 		return net.ErrClosed
 	}
 	defer w.poll.release()
-	return unix.EpollCtl(w.poll.fd, unix.EPOLL_CTL_ADD, d.fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(d.fd)})
+	return unix.EpollCtl(w.poll.fd, op, d.fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(d.fd)})
 }
 
 // close has serve return. What it waits with is closed by free.
@@ -126,10 +139,6 @@ func (w *worker) round() {
 	}
 	w.at = w.l.s.cfg.now()
 	for i := range w.events[:n] {
-		if w.in.left() < readAtOnce {
-			w.flush()
-			w.in.reset()
-		}
 		switch fd := w.events[i].Fd; int(fd) {
 		case w.wake.fd:
 		case w.fd:
@@ -144,18 +153,24 @@ func (w *worker) round() {
 
 // fromClients takes datagrams from the listening socket.
 func (w *worker) fromClients() {
-	first, n, errno := w.in.receive(w.rawSocket)
-	w.counts.receives++
-	if errno != 0 {
-		if errno != unix.EAGAIN && errno != unix.EBADF {
+	for range readsInTurn {
+		first, n, errno := w.read(w.rawSocket)
+		if errno != 0 {
+			if errno == unix.EAGAIN || errno == unix.EBADF {
+				return
+			}
 			w.drop(dropGarbage)
+			continue
 		}
-		return
+		for i := first; i < first+n; i++ {
+			from, local := w.in.origin(i)
+			w.l.received(w, w, w.in.packet(i), udpPath{from: from, local: local}, &w.m)
+		}
+		if n < readAtOnce {
+			return
+		}
 	}
-	for i := first; i < first+n; i++ {
-		from, local := w.in.origin(i)
-		w.l.received(w, w, w.in.packet(i), udpPath{from: from, local: local}, &w.m)
-	}
+	w.again(&w.descriptor)
 }
 
 // fromPeers takes datagrams from a relay socket.
@@ -167,21 +182,38 @@ func (w *worker) fromPeers(fd int32) {
 		return
 	}
 	relay := a.sock.(*relayPort)
-	first, n, errno := w.in.receive(relay.rawSocket)
-	w.counts.receives++
-	switch {
-	case errno == 0:
-		relay.failures = 0
-	case errno != unix.EAGAIN: // such as a port-unreachable message of some peer
-		if relay.failures++; relay.failures >= maxReadFailures {
-			a.end(endFailed)
+	for range readsInTurn {
+		first, n, errno := w.read(relay.rawSocket)
+		if errno == unix.EAGAIN || errno == unix.EBADF {
+			return
 		}
-		return
+		if errno != 0 { // such as a port-unreachable message of some peer
+			if relay.failures++; relay.failures >= maxReadFailures {
+				a.end(endFailed)
+				return
+			}
+			continue
+		}
+		relay.failures = 0
+		for i := first; i < first+n; i++ {
+			from := decode(&w.in.names[i])
+			a.received(w, w.in.packet(i), netip.AddrPortFrom(from.Addr().WithZone(""), from.Port()))
+		}
+		if n < readAtOnce {
+			return
+		}
 	}
-	for i := first; i < first+n; i++ {
-		from := decode(&w.in.names[i])
-		a.received(w, w.in.packet(i), netip.AddrPortFrom(from.Addr().WithZone(""), from.Port()))
+	w.again(&relay.descriptor)
+}
+
+// read reads up to readAtOnce datagrams, into buffers that are free or become so.
+func (w *worker) read(sock *rawSocket) (first, n int, errno unix.Errno) {
+	if w.in.left() < readAtOnce {
+		w.flush()
+		w.in.reset()
 	}
+	w.counts.receives++
+	return w.in.receive(sock)
 }
 
 func (w *worker) now() time.Time             { return w.at }
@@ -323,7 +355,7 @@ func (in *inbox) reset() {
 // receive reads what a socket has, and says which buffers it is in.
 func (in *inbox) receive(sock *rawSocket) (first, n int, errno unix.Errno) {
 	first = in.n
-	n, errno = sock.receiveMany(in.messages[first:min(first+readAtOnce, inboxBuffers)])
+	n, errno = sock.receiveMany(in.messages[first : first+readAtOnce])
 	in.n += n
 	return first, n, errno
 }

@@ -183,9 +183,7 @@ func TestSegmentBoundaries(t *testing.T) {
 	for range 70 { // more than is read at once
 		h.up(1, 1200)
 	}
-	for range 2 {
-		h.w.round()
-	}
+	h.w.round()
 	for range 70 {
 		h.peerGets(1200)
 	}

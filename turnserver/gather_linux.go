@@ -157,7 +157,7 @@ func segmentSize(control []byte, size int) int {
 // send sends composed messages, and again those behind one that fails.
 func (g *gather) send(sock *rawSocket, count int) {
 	for done := 0; done < count; {
-		n, errno := sock.sendMany(g.messages[done:count])
+		n, errno := g.pass(sock, done, count)
 		g.counts.sends++
 		for _, j := range g.sending[done : done+n] {
 			r := &g.runs[j]
@@ -182,6 +182,19 @@ func (g *gather) send(sock *rawSocket, count int) {
 		}
 		done++
 	}
+}
+
+// pass has the system take messages. A single packet goes by the call that has the
+// least to read.
+func (g *gather) pass(sock *rawSocket, done, count int) (int, unix.Errno) {
+	m := &g.messages[done]
+	if count-done > 1 || m.Control != nil || m.Iovlen > 1 {
+		return sock.sendMany(g.messages[done:count])
+	}
+	if errno := sock.sendOne(m); errno != 0 {
+		return 0, errno
+	}
+	return 1, 0
 }
 
 // refusesSegments are the errors that a message would not have met in parts: EIO

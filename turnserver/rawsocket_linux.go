@@ -137,6 +137,17 @@ func (r *rawSocket) sendMany(messages []multiMessage) (int, unix.Errno) {
 	return int(n), 0
 }
 
+// sendOne is sendto for a message that is one packet without control messages.
+func (r *rawSocket) sendOne(m *multiMessage) unix.Errno {
+	if !r.acquire() {
+		return unix.EBADF
+	}
+	defer r.release()
+	_, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(r.fd), uintptr(unsafe.Pointer(m.Iov.Base)), uintptr(m.Iov.Len),
+		unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(m.Name)), uintptr(m.Namelen))
+	return e
+}
+
 // descriptor is a file descriptor that several goroutines use. It is closed by the
 // last of them, for the moment after its number may be anything.
 type descriptor struct {
