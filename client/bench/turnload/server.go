@@ -92,7 +92,7 @@ func Memory(s Server, allocations int) (float64, error) {
 			return 0, fmt.Errorf("turnload: client %d: %w", i, err)
 		}
 		err = c.bind(channelPeer, netip.AddrPortFrom(loopback, 40000))
-		c.sock.close() // the server does not notice
+		defer c.sock.close() // all at the end: the system would give a port again
 		if err != nil {
 			return 0, fmt.Errorf("turnload: client %d: %w", i, err)
 		}
