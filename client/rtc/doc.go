@@ -13,6 +13,9 @@
 //		}
 //	}
 //
+// A call begins sooner with a connection that Engine.Prepare made while its match
+// was sought (Config.Spare).
+//
 // A peer sends a small clip as VP8 video and counts what it receives; it decodes
 // nothing.
 package rtc

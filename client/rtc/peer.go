@@ -24,6 +24,9 @@ type Config struct {
 	ICE       protocol.ICE
 	RelayOnly bool // media only through TURN
 
+	// Spare is the connection to use, which is the peer's from now on; nil: a new one.
+	Spare *Spare
+
 	// Video sends the clip, where the offer has room for video, and takes video.
 	Video bool
 	Data  bool // open a data channel (the offerer does) or take one
@@ -74,7 +77,7 @@ func (e *Engine) New(cfg Config) (*Peer, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	pc, err := e.api.NewPeerConnection(configuration(&cfg))
+	pc, err := e.connection(&cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -110,6 +111,69 @@ func TestVideoBothWays(t *testing.T) {
 		if err := p.Err(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestSpare: what was gathered before the match stands in the first descriptions, and is used.
+func TestSpare(t *testing.T) {
+	e, err := NewEngine(EngineConfig{Loopback: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spare := func() *Spare {
+		s, err := e.Prepare(protocol.ICE{Policy: "all"}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		testenv.Eventually(t, 10*time.Second, func() bool { return s.pc.ICEGatheringState() == webrtc.ICEGatheringStateComplete }, "gathered")
+		return s
+	}
+	a, b, ab, ba := pair(t, Config{Video: true, Spare: spare()}, Config{Video: true, Spare: spare()})
+	first := <-ab.ch
+	if first.Kind != protocol.SignalOffer || !strings.Contains(string(first.D), "a=candidate:") {
+		t.Errorf("the first signal is %s without candidates: %s", first.Kind, first.D)
+	}
+	b.Handle(first)
+	close(ab.hold)
+	close(ba.hold)
+	connect(t, a, b)
+	testenv.Eventually(t, 20*time.Second, func() bool { return a.Counts().Frames >= 5 && b.Counts().Frames >= 5 }, "frames")
+	for _, p := range []*Peer{a, b} {
+		if err := p.Err(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestSpareOfAnotherPolicy: a match that must be relayed does not tell what was
+// gathered for any path.
+func TestSpareOfAnotherPolicy(t *testing.T) {
+	e, err := NewEngine(EngineConfig{Loopback: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := e.Prepare(protocol.ICE{Policy: "all"}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := newPipe()
+	p, err := e.New(Config{Offerer: true, Video: true, RelayOnly: true, Spare: s, Send: sent.send})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if s.pc.ConnectionState() != webrtc.PeerConnectionStateClosed {
+		t.Errorf("the spare is %v", s.pc.ConnectionState())
+	}
+	if first := <-sent.ch; first.Kind != protocol.SignalOffer || strings.Contains(string(first.D), "a=candidate:") {
+		t.Errorf("%s: %s", first.Kind, first.D)
+	}
+	unused, err := e.Prepare(protocol.ICE{Policy: "relay"}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unused.Close(); err != nil || !unused.relay {
+		t.Errorf("relay %v, %v", unused.relay, err)
 	}
 }
 
