@@ -53,7 +53,7 @@ const maxAttempts = 3; // restarts in a row without success; one less before the
 const maxUnanswered = 6; // the same while nobody answers: the server takes ping_ms + 10 s to notice a silent peer
 const settleTime = 700; // ms after a negotiation to look whether the connection held
 const statsEvery = 2000;
-const candidateBatch = 15; // ms
+const candidateBatch = 15; // ms; the first ones, which may be all that were gathered ahead, do not wait
 
 /**
  * The connection to one peer: perfect negotiation (W3C webrtc-pc, section
@@ -90,6 +90,7 @@ export class Link extends Emitter {
   #waitingCandidates = [];
   /** @type {(RTCIceCandidateInit | null)[]} ours, to be sent together */
   #outgoing = [];
+  #trickled = false; // candidates of this peer connection were sent
   #holding = false; // our candidates wait for the description they belong to
 
   // Getting and staying connected.
@@ -321,7 +322,7 @@ export class Link extends Emitter {
     this.#pc = null;
     this.#waitingCandidates = [];
     this.#outgoing = [];
-    this.#makingOffer = this.#ignoreOffer = this.#settingAnswer = this.#holding = false;
+    this.#makingOffer = this.#ignoreOffer = this.#settingAnswer = this.#holding = this.#trickled = false;
     this.#restartWaits = false;
     this.#reading = null;
     for (const track of this.stream.getTracks()) this.stream.removeTrack(track);
@@ -527,12 +528,13 @@ export class Link extends Emitter {
     if (candidate?.candidate && / typ relay /.test(candidate.candidate)) this.#sawRelay = true;
     if (candidate && !candidate.candidate) return; // end of one generation; null follows
     this.#outgoing.push(candidate ? candidate.toJSON() : null);
-    if (!this.#timers.has('candidates')) this.#timers.set('candidates', candidateBatch, () => this.#sendCandidates());
+    if (!this.#timers.has('candidates')) this.#timers.set('candidates', this.#trickled ? candidateBatch : 0, () => this.#sendCandidates());
   }
 
   #sendCandidates() {
     if (this.#holding || this.#outgoing.length === 0) return;
     this.#timers.clear('candidates');
+    this.#trickled = true;
     const list = this.#outgoing.splice(0);
     const real = list.filter((c) => c !== null);
     if (real.length === 1) this.#o.signal('candidate', { candidate: real[0] });
