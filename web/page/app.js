@@ -24,7 +24,7 @@ import { closedWords, endWords, errorWords, reconnectWords } from './words.js';
  */
 
 const countsEvery = 10_000;
-const drawAfter = 300; // ms that a call may take to find its way before it is drawn
+const drawAfter = 250; // ms that a call may take to find its way before it is drawn
 const returnPatience = 8000; // ms to find back after a reload
 
 /** The page: it holds the parts together and decides which view is shown. */
@@ -286,6 +286,7 @@ class App {
         // What takes longest comes first: asking the server, then the devices.
         const found = name ? null : this.#find();
         void this.#media.use(this.#intentMode());
+        await null; // they are asked for before anything is drawn
         this.#showSearch();
         if (name) await this.#rename(name);
         if (currentView() === 'search') await (found ?? this.#find()); // not cancelled meanwhile
@@ -412,7 +413,7 @@ class App {
    * @param {Room} room
    */
   #found(room) {
-    const call = room.call;
+    const { call } = room;
     if (!call) {
       this.#enter(room);
       return;

@@ -351,15 +351,21 @@ export class Rondo extends Emitter {
    * @returns {Promise<Ice | undefined>}
    */
   async ice(force = false) {
-    const age = Date.now() - this.#iceAt;
-    if (this.#ice && !force && age < this.#ice.ttl_ms / 2) return this.#ice;
-    if (this.#ice && age < 10_000) return this.#ice; // new enough for anyone
+    const held = this.#heldIce(force);
+    if (held) return held;
     this.#iceAsked ??= this.#connection
       .request('ice', {}, { timeout: 5000 })
       .then((d) => this.#setIce(d))
       .catch(() => this.#ice) // old ones may still do
       .finally(() => (this.#iceAsked = null));
     return this.#iceAsked;
+  }
+
+  /** @param {boolean} force */
+  #heldIce(force) {
+    const age = Date.now() - this.#iceAt;
+    // New enough for anyone, or good for long enough.
+    return this.#ice && (age < 10_000 || (!force && age < this.#ice.ttl_ms / 2)) ? this.#ice : null;
   }
 
   // ---- session ----
@@ -593,7 +599,7 @@ export class Rondo extends Emitter {
       kinds,
       relay: call.relay === true || this.#wish.relay === true || pool.relay_only,
       track: (kind) => streamOf(call)?.getTracks().find((t) => t.kind === kind) ?? null,
-      ice: () => this.ice(),
+      ice: () => this.#heldIce(false) ?? this.ice(),
       RTCPeerConnection: call.RTCPeerConnection,
     });
   }

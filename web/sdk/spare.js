@@ -10,7 +10,7 @@ import { Timers } from './timers.js';
  * @property {boolean} relay media through TURN only
  * @property {Kind[]} kinds what is negotiated
  * @property {(kind: Kind) => MediaStreamTrack | null} track what we send now
- * @property {() => Promise<Ice | undefined>} ice
+ * @property {() => Ice | Promise<Ice | undefined>} ice at once where it is at hand
  * @property {typeof globalThis.RTCPeerConnection} [RTCPeerConnection]
  */
 
@@ -77,7 +77,8 @@ export class Spare {
   async #make(gather) {
     const made = ++this.#made;
     this.#drop();
-    const ice = await this.#o.ice();
+    const asked = this.#o.ice();
+    const ice = asked instanceof Promise ? await asked : asked;
     if (made !== this.#made) return;
     const config = configuration(ice, this.#o.relay);
     this.#relay = config.iceTransportPolicy === 'relay';
