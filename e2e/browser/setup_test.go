@@ -168,15 +168,15 @@ func TestCallSetUp(t *testing.T) {
 	} else {
 		ways = ways[:2]
 	}
-	// Of the relays' credentials, which end with the session.
+	// Of the relays' credentials, which end with its session.
 	owner := b.newPage("Owner", pageOptions{})
 	owner.ready(n.PageURL("localhost"))
-	srv := newBare(t, eval[protocol.ICE](owner, "rondo.ice()"))
 	t.Logf("%-11s %30s %30s %6s", "ms", "bare: median (range)", "ours: median (range)", "ratio")
 	for _, w := range ways {
 		if !strings.Contains(w.name, os.Getenv("RONDO_WAY")) {
 			continue
 		}
+		srv := newBare(t, eval[protocol.ICE](owner, "rondo.ice()"))
 		times := measureWay(&browser{t, b.ctx}, n.PageURL("localhost"), srv.URL, w, rounds)
 		if load {
 			times[0], times[1] = times[0][1:], times[1][1:]
