@@ -305,6 +305,7 @@ func (n *node) run(ctx context.Context, stdout io.Writer) error {
 			return err
 		}
 	}
+	go giveBack(ctx)
 	failed := make(chan error, 4)
 	if err := n.turn.Start(); err != nil {
 		return fmt.Errorf("turn: %w", err)
