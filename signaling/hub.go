@@ -14,6 +14,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/rondo-chat/rondo/internal/pause"
 	"github.com/rondo-chat/rondo/internal/ratelimit"
 	"github.com/rondo-chat/rondo/internal/turnstile"
 	"github.com/rondo-chat/rondo/protocol"
@@ -206,13 +207,13 @@ func (h *Hub) Drain(ctx context.Context, spread time.Duration) error {
 	begin := time.Now()
 	for i, k := range sockets {
 		at := begin.Add(spread * time.Duration(i) / time.Duration(len(sockets)))
-		if !sleep(ctx, time.Until(at)) {
+		if pause.For(ctx, time.Until(at)) != nil {
 			break
 		}
 		k.sendAway(spread)
 	}
 	for h.countSockets() > 0 {
-		if sleep(ctx, 5*time.Millisecond) {
+		if pause.For(ctx, 5*time.Millisecond) == nil {
 			continue
 		}
 		for _, k := range h.snapshot() {
@@ -225,7 +226,7 @@ func (h *Hub) Drain(ctx context.Context, spread time.Duration) error {
 		// comes after this node's end is lost.
 		wait, cancel := context.WithTimeout(ctx, comeBack(spread)+time.Second)
 		defer cancel()
-		for h.Len() > 0 && sleep(wait, 5*time.Millisecond) {
+		for h.Len() > 0 && pause.For(wait, 5*time.Millisecond) == nil {
 		}
 	}
 	return nil
@@ -288,21 +289,6 @@ func (h *Hub) all() []*Session {
 		list = append(list, s)
 	}
 	return list
-}
-
-// sleep waits for d and reports whether ctx still lives.
-func sleep(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // guard calls f, somebody else's code, and turns a panic into an error that is

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/rondo-chat/rondo/internal/pause"
 )
 
 const (
@@ -75,7 +77,7 @@ func (p *keeper) writeBehind() {
 			if err := p.save(p.hub.ctx, batch); err == nil {
 				continue
 			}
-			if !sleep(p.hub.ctx, storeTime/2) {
+			if pause.For(p.hub.ctx, storeTime/2) != nil {
 				return
 			}
 		}
