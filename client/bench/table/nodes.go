@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rondo-chat/rondo/internal/pause"
 	"github.com/rondo-chat/rondo/protocol"
 )
 
@@ -37,7 +36,7 @@ func (g *group) nodes(ctx context.Context) error {
 		return err
 	}
 	ours := &side{pairs: pairs}
-	sh := shape{"", 500, 1, g.size(96, 24)}
+	sh := g.shapes()[0]
 	return g.rounds(ctx, func(int) error {
 		plain, err := publish(ctx, redis, g.size(20_000, 2000))
 		if err != nil {
@@ -57,7 +56,7 @@ func (g *group) nodes(ctx context.Context) error {
 		n := float64(sh.messages(ours))
 		g.add("a signal between nodes: CPU of Redis, beside PUBLISH", float64(inRedis.Nanoseconds())/1000/n, plain)
 		g.add("a signal between nodes: CPU of both nodes", float64((used[0]+used[1]).Nanoseconds())/1000/n, 0)
-		return pause.For(ctx, 2*time.Second)
+		return g.breathe(ctx)
 	})
 }
 

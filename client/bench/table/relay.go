@@ -24,15 +24,23 @@ type shape struct {
 	bytes, window, turns int
 }
 
-// shapes stay below what a session may send: 50 signals and 64 KiB a second, and 200 and 512 KiB at once.
+// shapes stay below what a session may send before it lets others go first, which is a
+// protection with a cost of its own: 64 KiB at once, each message a kilobyte more than it has.
 func (g *group) shapes() []shape {
 	return []shape{
-		{"500 B, one in flight", 500, 1, g.size(96, 24)}, {"500 B, bursts of 16", 500, 16, g.size(6, 2)}, {"12 kB", 12_000, 1, g.size(16, 4)},
+		{"500 B, one in flight", 500, 1, g.size(36, 24)}, {"500 B, bursts of 16", 500, 16, 2}, {"12 kB", 12_000, 1, 4},
 	}
 }
 
-// breath lets sessions send again what a round of all shapes took.
-const breath = 6 * time.Second
+// breath lets sessions send as much again.
+const breath = 5 * time.Second
+
+func (g *group) breathe(ctx context.Context) error {
+	if g.cfg.Quick {
+		return nil
+	}
+	return pause.For(ctx, breath)
+}
 
 func (g *group) relay(ctx context.Context) error {
 	n := g.size(200, 20)
@@ -53,8 +61,10 @@ func (g *group) relay(ctx context.Context) error {
 		return err
 	}
 	return g.rounds(ctx, func(int) error {
-		began := time.Now()
 		for _, sh := range g.shapes() {
+			if err := g.breathe(ctx); err != nil {
+				return err
+			}
 			costs, err := inTurns(sh, ours, raw, example)
 			if err != nil {
 				return err
@@ -62,13 +72,10 @@ func (g *group) relay(ctx context.Context) error {
 			g.add(sh.name, costs[0], costs[1])
 			g.add(sh.name+": gorilla's chat example", costs[2], costs[1])
 		}
-		if err := g.relayAllocations(ctx, s, ours); err != nil {
+		if err := g.breathe(ctx); err != nil {
 			return err
 		}
-		if g.cfg.Quick {
-			return nil
-		}
-		return pause.For(ctx, breath-time.Since(began))
+		return g.relayAllocations(ctx, s, ours)
 	})
 }
 
