@@ -573,6 +573,24 @@ func TestTypingAndMarks(t *testing.T) {
 	})
 }
 
+// TestMarksReachWhoOpensMeanwhile: a receipt that is told before this node knows that another one wants it reaches
+// who has opened the conversation there; one of long ago does not.
+func TestMarksReachWhoOpensMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecord()
+		_, n := cluster(t, r, 2, nil)
+		n[1].Mark(room, protocol.ConvMarked{User: "u_cy", Delivered: 1}, false)
+		wait(10 * time.Second)
+		ann := open(t, r, n[0], "u_ann", protocol.ConvGroup)
+		for i := range uint64(50) {
+			n[1].Mark(room, protocol.ConvMarked{User: "u_bo", Delivered: i, Read: i / 2}, false)
+		}
+		n[1].Mark("c_other", protocol.ConvMarked{User: "u_bo", Delivered: 70}, false)
+		wait(2 * time.Second)
+		want(t, "marks", n[0].heard(ann, protocol.TypeConvMarks), `{"user":"u_bo","delivered":49,"read":24}`)
+	})
+}
+
 // TestInterestIsRepaired: what nodes want to hear of may be lost, and is known again in seconds; a conversation that nobody
 // follows any more costs nothing.
 func TestInterestIsRepaired(t *testing.T) {

@@ -169,6 +169,7 @@ func (s *shard) wanted(node protocol.NodeID, add, drop []uint64) {
 	if len(fresh)+len(over) == 0 {
 		return
 	}
+	s.tellLate(node, fresh, time.Now())
 	for _, t := range s.topics {
 		if _, ok := fresh[t.key]; ok {
 			_ = s.l.send([]protocol.NodeID{node}, string(t.room), wirePresence, mustJSON(t.local())) // counted; said again in a while
@@ -282,7 +283,10 @@ type marking struct {
 // Mark tells how far somebody (m.User) is: all who follow the conversation, or with own only that one's sessions.
 func (l *Live) Mark(room protocol.RoomID, m protocol.ConvMarked, own bool) {
 	mark := marking{room, own, m}
-	l.try(room, func(s *shard) { s.mark(mark) })
+	l.try(room, func(s *shard) {
+		s.mark(mark)
+		s.remember(mark, time.Now())
+	})
 	_ = l.send(l.interest.wanting(roomKey(room)), string(room), wireMark, mustJSON(mark)) // counted; the next mark says more
 }
 
@@ -296,6 +300,35 @@ func (s *shard) mark(m marking) {
 	m.Delivered, m.Read = max(m.Delivered, was.Delivered), max(m.Read, was.Read)
 	t.marks[m.User] = m
 	s.marked[t] = struct{}{}
+}
+
+// lateMark is a receipt that was told to the nodes that wanted it at that time.
+type lateMark struct {
+	marking
+	at time.Time
+}
+
+const maxLate = 256
+
+// remember keeps a receipt for nodes of which it is not known yet that they want it: of
+// who opens a conversation in that moment.
+func (s *shard) remember(m marking, now time.Time) {
+	s.late = slices.DeleteFunc(s.late, func(l lateMark) bool {
+		return now.Sub(l.at) >= recentFor || l.Room == m.Room && l.User == m.User && l.Own == m.Own
+	})
+	if len(s.late) == maxLate {
+		s.late = slices.Delete(s.late, 0, 1)
+	}
+	s.late = append(s.late, lateMark{m, now})
+}
+
+// tellLate tells a node that wants to hear of these conversations now.
+func (s *shard) tellLate(node protocol.NodeID, fresh map[uint64]struct{}, now time.Time) {
+	for _, l := range s.late {
+		if _, ok := fresh[roomKey(l.Room)]; ok && now.Sub(l.at) < recentFor {
+			_ = s.l.send([]protocol.NodeID{node}, string(l.Room), wireMark, mustJSON(l.marking)) // counted; the next mark says more
+		}
+	}
 }
 
 // tellMarks pushes receipts, as many as may be at once.

@@ -20,6 +20,7 @@ type shard struct {
 	gaps   map[*topic]struct{} // something is missing
 	stirs  map[*topic]struct{} // presence has changed
 	marked map[*topic]struct{} // receipts wait
+	late   []lateMark          // receipts of this node, oldest first
 	empty  map[*topic]time.Time
 	young  map[protocol.RoomID]time.Time // since when followed: the record is asked soon
 	swept  time.Time                     // when old typing was forgotten
