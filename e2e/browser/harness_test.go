@@ -336,11 +336,20 @@ func (p *page) open(url string) {
 
 func testid(id string) string { return `[data-testid="` + id + `"]` }
 
+// restsJS is true once an element can be seen and used and has not moved for two
+// frames: a page that is still being drawn would take it from under the click.
+const restsJS = `(() => {
+	const e = document.querySelector(%q), at = (window.testRests ??= {}), now = performance.now();
+	if (!e || e.disabled || !e.checkVisibility()) return false;
+	const box = JSON.stringify(e.getBoundingClientRect());
+	if (at.e !== e || at.box !== box) Object.assign(at, { e, box, since: now });
+	return now - at.since >= 34;
+})()`
+
 // click clicks an element as a person does, once it can be seen.
 func (p *page) click(id string) {
 	p.t.Helper()
-	p.until(step, fmt.Sprintf(`(() => { const e = document.querySelector(%q); return e && !e.disabled && e.checkVisibility(); })()`, testid(id)),
-		id+" can be clicked")
+	p.until(step, fmt.Sprintf(restsJS, testid(id)), id+" can be clicked")
 	p.act(func(ctx context.Context) error { return p.tab.click(ctx, testid(id)) })
 }
 

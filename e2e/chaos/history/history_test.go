@@ -99,6 +99,19 @@ func TestQuietRun(t *testing.T) {
 	}
 }
 
+// TestSearchGoesOn: a match that dies with the node that told of it leaves who was told where it was, searching; the server says so.
+func TestSearchGoesOn(t *testing.T) {
+	r := quietRun()
+	r.log("cy.1").put(Event{At: 9500 * ms, Kind: Told, Room: "k3", Peer: "eve.1", Seat: "1", Offerer: true}, Event{At: 9510 * ms, Kind: Down},
+		Event{At: 10 * sec, Kind: Up, Node: "n1"}, Event{At: 10 * sec, Kind: Resync, Searching: true})
+	r.Logs = append(r.Logs, &Log{Name: "eve.1", Events: []Event{{At: 0, Kind: Hello, Node: "n1"}, {At: 9 * sec, Kind: Ask}, {At: 9100 * ms, Kind: AskOK, Took: 100 * ms},
+		{At: 9500 * ms, Kind: Told, Room: "k3", Peer: "cy.1", Seat: "2"}, {At: 9700 * ms, Kind: PeerLeft, Room: "k3"}, {At: 40 * sec, Kind: End}}})
+	r.Faults = []Fault{{Name: "kill -9", From: 9500 * ms, To: 9500 * ms, Kills: "n2"}}
+	if _, found := r.Summary(); len(found) > 0 {
+		t.Fatalf("%v", found)
+	}
+}
+
 // TestEachBug plants one bug each into the quiet run: the checker must name it, and
 // nothing else.
 func TestEachBug(t *testing.T) {
@@ -136,6 +149,16 @@ func TestEachBug(t *testing.T) {
 		}},
 		{"matched after a cancel", RuleUnasked, func(r *Run) {
 			r.log("cy.1").put(Event{At: 9500 * ms, Kind: Quit}, Event{At: 9600 * ms, Kind: QuitOK})
+		}},
+		{"matched after the end of a room that was left", RuleUnasked, func(r *Run) {
+			r.log("bo.1").put(Event{At: 10060 * ms, Kind: Quit, Room: "k1"}, Event{At: 10070 * ms, Kind: QuitOK, Room: "k1"},
+				Event{At: 10080 * ms, Kind: Resync, Searching: true})
+			r.log("bo.1").drop(func(e Event) bool { return e.Kind == Bye })
+			r.log("cy.1").edit(is(Told, "k2"), func(e *Event) { e.Peer = "bo.1" })
+			r.log("bo.1").put(Event{At: 11 * sec, Kind: Told, Room: "k2", Peer: "cy.1", Seat: "2"}, Event{At: 40 * sec, Kind: End})
+			r.log("ann.1").drop(func(e Event) bool {
+				return is(Told, "k2")(e) || e.Kind == End || e.At >= 10*sec && (e.Kind == Ask || e.Kind == AskOK)
+			})
 		}},
 		{"matched with oneself", RuleSelf, func(r *Run) {
 			r.log("cy.1").Name = "ann.0"

@@ -236,8 +236,12 @@ func (w *walker) back(e *Event) {
 
 func (w *walker) resync(e *Event) {
 	if w.stay != nil && w.stay.room != e.Room {
+		wanted := w.stay.quit == forever
 		w.stay.undone = true
 		w.leave(e.At, e.At, Resync)
+		if wanted && e.Searching { // the match died with the node that told of it, and the search goes on
+			w.startSearch(e.At)
+		}
 	}
 	if e.Room != "" && w.stay == nil {
 		w.told(e)
