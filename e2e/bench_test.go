@@ -63,6 +63,7 @@ func TestBench(t *testing.T) {
 // TestBenchPeople: people who come by chance and people who live a day ask, meet, skip, talk, lose their network and
 // come back; nothing of it fails, and the same seed lets the same people come.
 func TestBenchPeople(t *testing.T) {
+	t.Parallel() // what comes out is not judged
 	n := lab.Start(t, lab.Options{})
 	for _, want := range []struct {
 		cfg    bench.Config
@@ -134,6 +135,7 @@ func TestBenchFanout(t *testing.T) {
 // TestBenchTable: the comparison measures every line with all that it needs, whatever comes of it: a tenth
 // of the load says nothing of what things cost.
 func TestBenchTable(t *testing.T) {
+	t.Parallel() // what comes out is not judged
 	self := filepath.Join(t.TempDir(), "rondo-bench")
 	if out, err := exec.Command("go", "build", "-o", self, "github.com/rondo-chat/rondo/cmd/rondo-bench").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
