@@ -53,6 +53,9 @@ func (g *group) fanout(ctx context.Context) error {
 		}
 	}
 	return g.rounds(ctx, func(int) error {
+		if err := g.breathe(ctx); err != nil { // one may write three messages a second
+			return err
+		}
 		for _, v := range []struct {
 			name     string
 			messages int

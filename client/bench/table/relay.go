@@ -44,15 +44,7 @@ func (g *group) breathe(ctx context.Context) error {
 
 func (g *group) relay(ctx context.Context) error {
 	n := g.size(200, 20)
-	s, err := g.rondo(ctx)
-	if err != nil {
-		return err
-	}
-	ours, err := g.rondoPairs(ctx, s, n)
-	if err != nil {
-		return err
-	}
-	raw, err := g.barePairs(ctx, n)
+	s, ours, raw, err := g.bothPairs(ctx, n)
 	if err != nil {
 		return err
 	}
@@ -134,6 +126,18 @@ func (p *process) during(f func() error) (time.Duration, error) {
 	}
 	after, err := p.cpu()
 	return after - before, err
+}
+
+// bothPairs are n pairs at a server of ours, and as many at a bare relay.
+func (g *group) bothPairs(ctx context.Context, n int) (s *server, ours, raw *side, err error) {
+	if s, err = g.rondo(ctx); err != nil {
+		return nil, nil, nil, err
+	}
+	if ours, err = g.rondoPairs(ctx, s, n); err != nil {
+		return nil, nil, nil, err
+	}
+	raw, err = g.barePairs(ctx, n)
+	return s, ours, raw, err
 }
 
 // rondoPairs are n pairs of guests that were matched.
@@ -223,20 +227,13 @@ func (s *speaker) burst(m message, n int) error {
 func (g *group) latency(ctx context.Context) error {
 	n := g.size(200, 50)
 	rate, length := float64(g.size(4000, 500)), g.size(3, 1)
-	s, err := g.rondo(ctx)
-	if err != nil {
-		return err
-	}
-	ours, err := g.rondoPairs(ctx, s, n)
-	if err != nil {
-		return err
-	}
-	raw, err := g.barePairs(ctx, n)
+	_, ours, raw, err := g.bothPairs(ctx, n)
 	if err != nil {
 		return err
 	}
 	return g.rounds(ctx, func(int) error {
 		var took [2][]float64
+		var err error
 		for i, s := range []*side{ours, raw} {
 			if took[i], err = openLoop(ctx, s.pairs, rate, time.Duration(length)*time.Second); err != nil {
 				return err
